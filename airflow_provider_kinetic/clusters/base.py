@@ -1,0 +1,65 @@
+"""The port to machines: something that runs a manifest and says how it goes.
+
+Semantics are those of a Kubernetes Job whatever stands behind it: one object per name, deletion ends
+the process with SIGTERM, grace, SIGKILL, a preempted attempt is started again under the same object,
+and the object stays, finished, until it is deleted or expires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.manifests import JobManifest
+from airflow_provider_kinetic.model.status import JobStatus
+
+
+class JobExists(Exception):
+    """An object of that name is there already. An outcome that callers handle (they adopt it)."""
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """One live object in a listing."""
+
+    name: str
+    job_id: str
+    status: JobStatus
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cluster(Protocol):
+    """Runs jobs. Every method raises ``ClusterError`` when the cluster fails or refuses."""
+
+    def create(self, manifest: JobManifest, *, secrets: Mapping[str, str] | None = None) -> None:
+        """Start it. ``secrets`` are environment variables that no listing or file readable by others may show.
+
+        :raises JobExists: an object of that name exists, whatever its state.
+        """
+
+    def status(self, handle: JobHandle) -> JobStatus:
+        """State of the object; ``NOT_FOUND`` when there is none."""
+
+    def annotations(self, handle: JobHandle) -> Mapping[str, str] | None:
+        """What the object says of itself; None when there is none."""
+
+    def delete(self, handle: JobHandle, *, wait: float = 0.0) -> bool:
+        """Stop what runs and remove the object; idempotent.
+
+        ``wait`` is the longest time in seconds to wait for the machine to have ended; True when it has.
+        """
+
+    def tail(self, handle: JobHandle, lines: int = 100) -> str:
+        """Last output of the newest attempt, straight from the machine; empty when it is gone."""
+
+    def list(self) -> list[JobSummary]:
+        """Every live object of this cluster and namespace, newest first."""
+
+    def check(self) -> str:
+        """One line of what was found when all is well (for the connection test).
+
+        :raises ClusterError: with the cause and advice.
+        """

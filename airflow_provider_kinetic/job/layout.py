@@ -1,0 +1,56 @@
+"""Where things lie under an output directory.
+
+The output directory outlives every job that wrote to it (``checkpointing`` 3.3). Our own records are
+kept under ``.kinetic/``: what a reader needs of a trial is one listing of that prefix. Everything
+that must survive the deletion of ``{store root}/{job id}/`` (anybody may delete that blindly,
+``contract`` M11) is kept under ``.kinetic/jobs/{job id}/``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrialLayout:
+    """URIs below one output directory (``file://`` or ``gs://``, without a final slash)."""
+
+    output_dir: str
+
+    @property
+    def records(self) -> str:
+        return f"{self.output_dir}/.kinetic"
+
+    @property
+    def checkpoints(self) -> str:
+        """Native Orbax steps (``checkpoints/1200``) are found here."""
+        return f"{self.output_dir}/checkpoints"
+
+    @property
+    def trial(self) -> str:
+        return f"{self.records}/trial.json"
+
+    @property
+    def attempts(self) -> str:
+        return f"{self.records}/attempts/"
+
+    def attempt(self, number: int) -> str:
+        """Create-only record of a start; attempts are numbered from 1 over all jobs of the trial."""
+        return f"{self.attempts}{number:04d}.json"
+
+    def attempt_end(self, number: int) -> str:
+        return f"{self.attempts}{number:04d}.end.json"
+
+    def job(self, job_id: str) -> str:
+        """Prefix (with final slash) of what is kept of one job after its clean-up."""
+        return f"{self.records}/jobs/{job_id}/"
+
+    def kept(self, job_id: str, name: str) -> str:
+        return f"{self.job(job_id)}{name}"
+
+    def logs(self, job_id: str) -> str:
+        return f"{self.job(job_id)}logs/"
+
+    def log_chunk(self, job_id: str, attempt: int, sequence: int) -> str:
+        """Chunks sort in the order in which they were written."""
+        return f"{self.logs(job_id)}{attempt:04d}-{sequence:08d}.log"

@@ -1,0 +1,214 @@
+"""Every error that this provider raises, in one tree.
+
+::
+
+    KineticError
+    ├── ConfigurationError         what was asked for cannot be done; nothing was sent
+    │   ├── AcceleratorError       no such accelerator, or not in that size
+    │   ├── ConnectionError_       the Airflow connection is missing or incomplete
+    │   ├── UnsupportedParameter   the platform cannot honour a parameter
+    │   ├── SerializationError     a function, argument or closure variable cannot be pickled
+    │   ├── RequirementsError      a requirement line cannot be used
+    │   ├── JobNotFound            no job of that id
+    │   ├── JobConflict            the id belongs to another submission
+    │   └── ResultError            the value cannot be handed on as asked
+    │       ├── ResultTooLarge
+    │       └── ResultUnreadable   a type that this machine cannot import
+    ├── UserCodeError              the function raised; its exception is ``__cause__``
+    └── InfrastructureError        neither the function nor the request is to blame
+        ├── JobPreempted           taken away more often than ``max_preemptions``
+        ├── JobEvicted             the machine ran out of something
+        ├── JobOutOfMemory         killed at its memory limit
+        ├── JobUnschedulable       no machine for it
+        ├── ImageError             the image or environment could not be built or pulled
+        ├── QuotaExceeded
+        ├── JobVanished            the machine or the job object is gone without a result
+        ├── JobTimeout             ``startup_timeout`` or ``run_timeout`` passed
+        ├── JobCancelled           deleted on request
+        ├── ArtifactCorrupt        an object is not the one that was written
+        ├── StoreError             the object store failed or refused
+        └── ClusterError           the cluster failed or refused
+
+``category`` is a stable word for scripts and retry policies, ``summary`` one line of cause and
+``advice`` one line of what to do. Only builtins travel on the wire (``contract`` M10); this module is
+standard library only because it also travels to the job.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KineticError(Exception):
+    """Base of all. ``str(error)`` is the summary, then the advice on a line of its own."""
+
+    category: ClassVar[str] = "kinetic"
+
+    def __init__(self, summary: str, *, advice: str = "") -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n{self.advice}" if self.advice else self.summary
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.summary, self.advice))
+
+
+def _rebuild(kind: type[KineticError], summary: str, advice: str) -> KineticError:
+    return kind(summary, advice=advice)
+
+
+class ConfigurationError(KineticError):
+    """What was asked for cannot be done. Raised before anything is sent wherever that is possible."""
+
+    category = "configuration"
+
+
+class AcceleratorError(ConfigurationError):
+    """No such accelerator, or not in that size (contract 2.4)."""
+
+    category = "accelerator"
+
+
+class ConnectionError_(ConfigurationError):
+    """The Airflow connection is missing or incomplete. The underscore keeps the builtin's name free."""
+
+    category = "connection"
+
+
+class UnsupportedParameter(ConfigurationError):
+    """The platform of the connection cannot honour this parameter."""
+
+    category = "unsupported"
+
+
+class SerializationError(ConfigurationError):
+    """A function, argument or closure variable cannot be pickled."""
+
+    category = "serialization"
+
+
+class RequirementsError(ConfigurationError):
+    """A requirement line cannot be used (contract 4.5)."""
+
+    category = "requirements"
+
+
+class JobNotFound(ConfigurationError):
+    """No job of that id in the store of this connection."""
+
+    category = "not_found"
+
+
+class JobConflict(ConfigurationError):
+    """A job of that id exists and belongs to another submission."""
+
+    category = "conflict"
+
+
+class ResultError(ConfigurationError):
+    """The function's value cannot be handed on as asked."""
+
+    category = "result"
+
+
+class ResultTooLarge(ResultError):
+    """Larger than XCom may hold."""
+
+    category = "result_too_large"
+
+
+class ResultUnreadable(ResultError):
+    """The value's type cannot be imported on this machine, or is not JSON although JSON was asked for."""
+
+    category = "result_unreadable"
+
+
+class UserCodeError(KineticError):
+    """The function raised. Its own exception is ``__cause__``; ``remote_traceback`` is the text of the job."""
+
+    category = "user_code"
+
+    def __init__(self, summary: str, *, advice: str = "", remote_traceback: str = "") -> None:
+        super().__init__(summary, advice=advice)
+        self.remote_traceback = remote_traceback
+
+
+class InfrastructureError(KineticError):
+    """Neither the function nor the request is to blame: a retry may succeed."""
+
+    category = "infrastructure"
+
+
+class JobPreempted(InfrastructureError):
+    """The machine was taken away more often than ``max_preemptions`` allows."""
+
+    category = "preempted"
+
+
+class JobEvicted(InfrastructureError):
+    """The machine ran out of something."""
+
+    category = "evicted"
+
+
+class JobOutOfMemory(InfrastructureError):
+    """Killed at its memory limit."""
+
+    category = "out_of_memory"
+
+
+class JobUnschedulable(InfrastructureError):
+    """No machine for it."""
+
+    category = "unschedulable"
+
+
+class ImageError(InfrastructureError):
+    """The image or environment could not be built or pulled."""
+
+    category = "image"
+
+
+class QuotaExceeded(InfrastructureError):
+    """A quota of the project is used up."""
+
+    category = "quota"
+
+
+class JobVanished(InfrastructureError):
+    """The machine or the job object is gone without a result."""
+
+    category = "vanished"
+
+
+class JobTimeout(InfrastructureError):
+    """``startup_timeout`` or ``run_timeout`` passed."""
+
+    category = "timeout"
+
+
+class JobCancelled(InfrastructureError):
+    """Deleted on request while it ran."""
+
+    category = "cancelled"
+
+
+class ArtifactCorrupt(InfrastructureError):
+    """An object is not the one that was written: its digest differs."""
+
+    category = "corrupt"
+
+
+class StoreError(InfrastructureError):
+    """The object store failed or refused."""
+
+    category = "store"
+
+
+class ClusterError(InfrastructureError):
+    """The cluster failed or refused."""
+
+    category = "cluster"

@@ -1,0 +1,40 @@
+"""The order to a cluster: start this, under this name, at most so long.
+
+It says what every platform must know and nothing of how one of them writes it down: the local cluster
+runs the command as a process, the Kubernetes cluster renders it as a Job (``contract`` 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class JobManifest:
+    """Frozen and JSON-able, so that a finished one can wait in the store for whoever creates the job."""
+
+    name: str
+    """Name of the object; creating it twice is a conflict."""
+    namespace: str
+    job_id: str
+    image: str
+    command: tuple[str, ...]
+    """argv; the first item ``python3`` means the image's interpreter."""
+    accelerator: str
+    spot: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    stop_grace: float = 30.0
+    """Seconds between SIGTERM and SIGKILL."""
+    active_deadline: float | None = None
+    """Backstop in seconds from creation, over all attempts."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "command": list(self.command)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> JobManifest:
+        return cls(**{**raw, "command": tuple(raw["command"])})

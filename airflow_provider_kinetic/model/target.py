@@ -1,0 +1,40 @@
+"""Where a job runs and where its objects lie, after all precedence has been applied.
+
+A target is resolved once, at submit (``design`` 4: operator argument > connection > ``KINETIC_*``
+environment > provider configuration > default). What later steps need of it goes into the handle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Platform = Literal["gke", "kubernetes", "local"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One place to run jobs."""
+
+    platform: Platform
+    kinetic_conn_id: str
+    store_root: str
+    """``gs://{bucket}`` or ``file:///…``; a job's objects lie under ``{store_root}/{job id}/``."""
+    output_root: str
+    cluster_uri: str
+    environments_uri: str = ""
+    """Where the local platform keeps its virtual environments."""
+    project: str = "local"
+    zone: str = "local"
+    cluster: str = "local"
+    namespace: str = "default"
+    service_account: str | None = None
+    queue: str | None = None
+    max_parallel: int | None = None
+    emulate_accelerators: bool = False
+    installation: str = ""
+    """Id of this Airflow installation: clean-up touches no other's jobs."""
+
+    @property
+    def bucket_name(self) -> str:
+        return self.store_root.partition("://")[2]
