@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
 
-class ObjectMissing(Exception):
-    """No object under this URI. An outcome that callers handle, not part of the user's error tree."""
-
-
-class ObjectExists(Exception):
-    """A create-only write found an object under this URI."""
+__all__ = ["ObjectExists", "ObjectInfo", "ObjectMissing", "Store"]
 
 
 @dataclass(frozen=True)
