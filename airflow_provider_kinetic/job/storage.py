@@ -7,14 +7,13 @@ so a reader sees a whole object or none, on any POSIX file system, also after ``
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
 TEMPORARY = ".kinetic-tmp-"
 """Prefix of files that are being written; no listing shows them."""
@@ -46,15 +45,51 @@ class Storage(Protocol):
 
 def path_to_uri(path: str | os.PathLike[str]) -> str:
     """``file://`` URI, without a final slash, of an absolute or relative path."""
-    return "file://" + quote(os.path.abspath(os.fspath(path)))  # noqa: PTH100 (keeps symlinks as they are)
+    return "file://" + quote(os.fsencode(os.path.abspath(path)))  # noqa: PTH100 (keeps symlinks as they are)
 
 
 def uri_to_path(uri: str) -> Path:
-    """The path behind a ``file://`` URI."""
-    parts = urlsplit(uri, allow_fragments=False)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+    """The path behind a ``file://`` URI; ``?`` and ``#`` mean themselves. Raises ValueError for anything else."""
+    scheme, _, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    if scheme != "file" or host not in ("", "localhost") or not slash:
         raise ValueError(f"{uri!r} is not a file:// URI of this machine")
-    return Path(unquote(parts.path + (f"?{parts.query}" if parts.query else "")))
+    return Path(os.fsdecode(unquote_to_bytes(slash + path)))
+
+
+def files_under(prefix: str, *, after: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Finished files whose URI starts with ``prefix`` and sorts behind ``after``, in no order.
+
+    Folders that cannot hold such a file are not entered, links to folders neither, and no file is touched: a poll for
+    new log chunks costs one listing of their folder.
+    """
+    folder, _, stem = prefix.rpartition("/")
+    pending = [(uri_to_path(f"{folder}/"), f"{folder}/", quote(unquote_to_bytes(stem)))]
+    while pending:
+        path, base, stem = pending.pop()
+        for entry in _entries(path):
+            uri = base + quote(os.fsencode(entry.name))
+            if not uri.startswith(stem, len(base)) or is_temporary(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                below = f"{uri}/"
+                if below > after or after.startswith(below):
+                    pending.append((Path(entry.path), below, ""))
+            elif uri > after and entry.is_file():
+                yield uri, entry
+
+
+def is_temporary(name: str) -> bool:
+    """A file that is being written, or was when its writer died."""
+    return name.startswith(TEMPORARY)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def open_storage(uri: str) -> Storage:
@@ -79,38 +114,42 @@ class FileStorage:
             return stream.read()
 
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
-        with self._whole(uri, if_absent) as temporary:
+        def fill(temporary: Path) -> None:
             temporary.write_bytes(data)
+
+        self._publish(uri, if_absent, fill)
 
     def upload(self, path: Path, uri: str, *, if_absent: bool = False) -> None:
         """By hard link where the file system allows it: no byte is copied."""
-        with self._whole(uri, if_absent) as temporary:
+        source = os.path.realpath(path)  # os.link would take a symbolic link for the file
+
+        def fill(temporary: Path) -> None:
             try:
                 temporary.unlink()
-                os.link(path, temporary)
+                os.link(source, temporary)
             except OSError:
-                shutil.copyfile(path, temporary)
+                shutil.copyfile(source, temporary)
+
+        self._publish(uri, if_absent, fill)
 
     def list(self, prefix: str) -> list[str]:
-        folder, stem = prefix.rsplit("/", 1)
-        root = uri_to_path(folder)
-        found = (
-            path_to_uri(Path(base) / name)
-            for base, _, names in os.walk(root)
-            for name in names
-            if not name.startswith(TEMPORARY)
-        )
-        return sorted(uri for uri in found if uri.startswith(f"{folder}/{stem}"))
+        return sorted(uri for uri, _ in files_under(prefix))
 
-    @contextlib.contextmanager
-    def _whole(self, uri: str, if_absent: bool) -> Iterator[Path]:
+    def _publish(self, uri: str, if_absent: bool, fill: Callable[[Path], None]) -> None:
+        """Once more when the folder went away meanwhile: somebody cleared the prefix at this moment."""
+        try:
+            self._publish_once(uri, if_absent, fill)
+        except FileNotFoundError:
+            self._publish_once(uri, if_absent, fill)
+
+    def _publish_once(self, uri: str, if_absent: bool, fill: Callable[[Path], None]) -> None:
         target = uri_to_path(uri)
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         try:
-            yield temporary
+            fill(temporary)
             if if_absent:
                 os.link(temporary, target)
             else:

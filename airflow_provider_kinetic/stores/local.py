@@ -1,0 +1,135 @@
+"""Objects as files, for the local platform.
+
+The job writes its objects with ``job.storage``, and this store is the same code on the other side, so
+both agree on what a whole object is. Added here: what only the Airflow side needs (sizes and times,
+copies, deletion) and errors that tell a person what to do.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import errno
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from airflow_provider_kinetic.job.storage import FileStorage, ObjectMissing, files_under, is_temporary, uri_to_path
+from airflow_provider_kinetic.model.errors import ConfigurationError, StoreError
+from airflow_provider_kinetic.stores.base import ObjectInfo
+
+_CHUNK = 1 << 20
+
+_ADVICE = {
+    errno.ENOSPC: "Free some space there (`airflow kinetic gc` removes what finished jobs left).",
+    errno.EDQUOT: "Free some space there (`airflow kinetic gc` removes what finished jobs left), or raise the quota.",
+    errno.ENAMETOOLONG: "Choose a shorter `job_id` or `output_dir`.",
+}
+_NAME_ANOTHER = (
+    "Let the user that runs Airflow read and write there, or name another folder: `output_dir` of the task for outputs,"
+    " the store and `output_root` of the connection for everything else."
+)
+
+
+class LocalStore:
+    """The ``Store`` port over the file system of this machine."""
+
+    scheme = "file"
+
+    def __init__(self) -> None:
+        self._files = FileStorage()
+
+    def read(self, uri: str) -> bytes:
+        with _explained("read", uri):
+            return self._files.read(uri)
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+        with _explained("write", uri):
+            self._files.write(uri, data, if_absent=if_absent)
+
+    def upload(self, path: Path, uri: str, *, if_absent: bool = False) -> None:
+        with _explained("write", uri):
+            self._files.upload(path, uri, if_absent=if_absent)
+
+    def download(self, uri: str, path: Path) -> None:
+        with _explained("read", uri), self._files.open(uri) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+
+    def stat(self, uri: str) -> ObjectInfo | None:
+        with _explained("look at", uri):
+            path = uri_to_path(uri)
+            try:
+                return _info(uri, path.stat()) if path.is_file() else None
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def list(self, prefix: str, *, after: str = "") -> builtins.list[ObjectInfo]:
+        found = []
+        with _explained("list", prefix):
+            for uri, entry in files_under(prefix, after=after):
+                with contextlib.suppress(FileNotFoundError):  # deleted since
+                    found.append(_info(uri, entry.stat()))
+        return sorted(found, key=lambda info: info.uri)
+
+    def copy(self, source: str, target: str) -> None:
+        with _explained("copy", source):
+            path = uri_to_path(source)
+            if not path.is_file():
+                raise ObjectMissing(source)
+        self.upload(path, target)
+
+    def delete(self, uri: str) -> None:
+        with _explained("delete", uri), contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            uri_to_path(uri).unlink()
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Also takes away the folders that this leaves empty, the prefix's own among them."""
+        deleted = 0
+        with _explained("delete", prefix):
+            if uri_to_path(prefix).parent == Path(uri_to_path(prefix).anchor):
+                raise ConfigurationError(
+                    f"Refusing to delete everything under {prefix}",
+                    advice="A prefix to delete names a folder at least two levels below the root of the file system.",
+                )
+            for _, entry in files_under(prefix):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(entry.path).unlink()
+                    deleted += 1
+            _remove_empty_folders(prefix)
+        return deleted
+
+
+def _info(uri: str, status: os.stat_result) -> ObjectInfo:
+    # An upload by hard link keeps the time of the file's content; the inode's own time is when it became an object.
+    return ObjectInfo(uri=uri, size=status.st_size, updated=status.st_ctime)
+
+
+def _remove_empty_folders(prefix: str) -> None:
+    path = uri_to_path(prefix)
+    tops = [path] if prefix.endswith("/") else list(path.parent.glob(glob.escape(path.name) + "*"))
+    for top in tops:
+        for base, _, names in os.walk(top, topdown=False):
+            for leftover in filter(is_temporary, names):  # of writers that were killed
+                Path(base, leftover).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty
+                Path(base).rmdir()
+
+
+@contextlib.contextmanager
+def _explained(verb: str, uri: str) -> Iterator[None]:
+    """Errors of the operating system as this provider's errors."""
+    try:
+        yield
+    except ValueError:
+        raise ConfigurationError(
+            f"Cannot {verb} {uri}: the local platform keeps its objects in file:// URIs",
+            advice="Use `output_dir` and a store of the form file:///folder, or a connection of another `platform`.",
+        ) from None
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        raise StoreError(
+            f"Cannot {verb} {uri}: {error.strerror or error}{place}",
+            advice=_ADVICE.get(error.errno or 0, _NAME_ANOTHER),
+        ) from error
