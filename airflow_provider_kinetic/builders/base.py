@@ -15,6 +15,9 @@ from airflow_provider_kinetic.model.images import Image, ImageRequest
 class ImageBuilder(Protocol):
     """Makes images."""
 
+    def request(self, category: str, requirements: str) -> ImageRequest:
+        """What an image for this category (``cpu``, ``gpu``, ``tpu``) and these filtered requirements must hold."""
+
     def find(self, request: ImageRequest) -> Image | None:
         """The finished image of this content, or None."""
 
