@@ -1,0 +1,235 @@
+"""Task instances through Airflow's own task runner and trigger protocol, without a database.
+
+``run`` takes one try from its start to its end: worker leg, trigger, worker leg, and so on, with everything
+that crosses a process border serialized as Airflow would. What happens between two tries (a retry, a clear) is said to
+the :class:`Installation`. ``work`` and ``watch`` are the single legs, for tests that end a process in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psutil
+import structlog
+from airflow.executors.workloads.task import TaskInstanceDTO
+from airflow.sdk.api.client import Client
+from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor, TaskRunResult, set_supervisor_comms
+from airflow.sdk.module_loading import import_string
+from airflow.sdk.serde import deserialize, serialize
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from execution_api import ExecutionApi
+from installation import Installation, TaskKey
+
+USER_ACTION = "triggerer: cancelled by a user's action"
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """How one try ended."""
+
+    key: TaskKey
+    state: str
+    error: BaseException | None
+    xcoms: dict[str, Any]
+    """By name, as a downstream task would pull them."""
+    deferrals: list[dict[str, Any]] = field(default_factory=list)
+    """The DeferTask messages: ``classpath``, ``trigger_kwargs``, ``trigger_timeout``, ``next_method``."""
+    events: list[Any] = field(default_factory=list)
+    """Payloads of the trigger's events."""
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def value(self) -> Any:
+        return self.xcoms.get("return_value")
+
+
+def run(task: Any, db: Installation, *, run_id: str = "run_1", map_index: int = -1) -> TaskResult:
+    """Run the queued try of ``task`` (an operator of a DAG) to its end.
+
+    The first call queues the first try; later ones need ``db.retry``, ``db.clear`` before them.
+    """
+    key = TaskKey(task.dag_id, task.task_id, run_id, map_index)
+    row = db.row(key, max_tries=task.retries or 0)
+    deferrals, events = [], []
+    with captured_log() as log:
+        while (outcome := work(task, db, key)) and row.trigger is not None:
+            deferrals.append(row.trigger)
+            events.append(watch(db, key))
+    xcoms = {name: deserialize(db.xcom(key, name)) for name in db.xcom_names(key)}
+    return TaskResult(key, str(row.state), outcome.error, xcoms, deferrals, events, log)
+
+
+def work(task: Any, db: Installation, key: TaskKey, *, api: ExecutionApi | None = None) -> TaskRunResult:
+    """One leg on a worker: from the start, or from the resume of a deferred task, to whatever comes next."""
+    row = db.rows[key]
+    dto = _dto(db, key)
+    sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        outcome = InProcessTestSupervisor.start(what=dto, task=task, client=client(api or ExecutionApi(db)))
+    finally:
+        signal.signal(signal.SIGTERM, sigterm)
+    assert row.state == outcome.state, f"the server has {row.state}, the worker says {outcome.state}"
+    return outcome
+
+
+def watch(db: Installation, key: TaskKey, *, api: ExecutionApi | None = None) -> Any:
+    """The triggerer runs the trigger until it fires and queues the task again; returns the event's payload.
+
+    A trigger that raises, or ends without an event, sends the task back to fail, as the real one does.
+    """
+    row = db.rows[key]
+    try:
+        with triggerer(api or ExecutionApi(db), db, key) as trigger:
+            events = asyncio.run(_events(trigger))
+        assert events, f"{type(trigger).__name__} ended without an event"
+    except Exception as error:
+        trace = traceback.format_exception(error)
+        db.resume(key, "__fail__", {"error": "Trigger failure", "traceback": trace})
+        return None
+    kwargs = deserialize(row.next_kwargs or {})
+    db.resume(key, str(row.next_method), serialize({**kwargs, "event": events[0].payload}))
+    return events[0].payload
+
+
+def expire(db: Installation, key: TaskKey) -> None:
+    """The time given to ``defer(timeout=)`` is over."""
+    db.resume(key, "__fail__", {"error": "Trigger timeout"})
+
+
+def interrupt(
+    db: Installation, key: TaskKey, *, when: Callable[[], bool], act: Callable[[], object] | None = None
+) -> None:
+    """Stop the trigger as the triggerer does once ``when`` is true.
+
+    With ``act``, a user's action (mark, clear) that is done first: the trigger's ``on_kill`` runs and is cancelled
+    once more a second later (``airflow`` 0.2). Without, the triggerer shuts down: ``cleanup`` alone.
+    """
+
+    async def main(trigger: BaseTrigger) -> None:
+        running = asyncio.create_task(_cancellable(trigger))
+        while not when() and not running.done():  # noqa: ASYNC110 - another process does what it waits for
+            await asyncio.sleep(0.05)
+        assert not running.done(), f"the trigger fired before it was interrupted: {running}"
+        if act is not None:
+            act()
+        running.cancel(USER_ACTION if act else None)
+        await asyncio.wait([running], timeout=1)
+        running.cancel(USER_ACTION if act else None)
+        background = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(asyncio.gather(running, *background, return_exceptions=True), 60)
+
+    with triggerer(ExecutionApi(db), db, key) as trigger:
+        asyncio.run(main(trigger))
+
+
+async def _events(trigger: BaseTrigger) -> list[TriggerEvent]:
+    try:
+        return [event async for event in trigger.run()]
+    finally:
+        await trigger.cleanup()
+
+
+async def _cancellable(trigger: BaseTrigger) -> None:
+    """As ``TriggerRunner.run_trigger``."""
+    try:
+        async for event in trigger.run():
+            raise AssertionError(f"fired {event}")
+    except asyncio.CancelledError as cancelled:
+        if cancelled.args == (USER_ACTION,):
+            await trigger.on_kill()
+    finally:
+        await trigger.cleanup()
+
+
+@contextmanager
+def triggerer(api: ExecutionApi, db: Installation, key: TaskKey) -> Iterator[BaseTrigger]:
+    """The trigger of a deferred task instance, built from what the server kept of it, with the comms of a triggerer."""
+    row, dto = db.rows[key], _dto(db, key)
+    assert row.trigger is not None, f"{key} is {row.state}, not deferred"
+    trigger: BaseTrigger = import_string(row.trigger["classpath"])(**deserialize(row.trigger["trigger_kwargs"]))
+    trigger.task_instance, trigger.trigger_id = dto, 1
+    supervisor = InProcessTestSupervisor(
+        id=dto.id,
+        pid=os.getpid(),
+        process=psutil.Process(),
+        process_log=structlog.get_logger("task").bind(),
+        client=client(api),
+    )
+    supervisor.comms = TriggererComms(supervisor)  # type: ignore[assignment]
+    with set_supervisor_comms(supervisor.comms):
+        yield trigger
+
+
+class TriggererComms:
+    """What triggers may ask: many at a time, from coroutines and from threads, and never for the task state store."""
+
+    def __init__(self, supervisor: InProcessTestSupervisor) -> None:
+        self.supervisor = supervisor
+        self.messages: list[Any] = []
+        self.lock = threading.Lock()
+
+    def send(self, msg: Any) -> Any:
+        assert "TaskStateStore" not in type(msg).__name__, "a trigger has no task state store"
+        with self.lock:
+            self.supervisor._handle_request(msg, structlog.get_logger("task"), 0)
+            return self.messages.pop()
+
+    async def asend(self, msg: Any) -> Any:
+        return await asyncio.to_thread(self.send, msg)
+
+
+def client(api: ExecutionApi) -> Client:
+    return Client(base_url="http://execution.invalid/", token="", transport=httpx.MockTransport(api))
+
+
+def _dto(db: Installation, key: TaskKey) -> TaskInstanceDTO:
+    row = db.rows[key]
+    return TaskInstanceDTO(
+        id=UUID(row.id),
+        **key._asdict(),
+        try_number=row.try_number,
+        dag_version_id=uuid4(),
+        queue="default",
+        pool_slots=1,
+        priority_weight=1,
+    )
+
+
+@contextmanager
+def captured_log() -> Iterator[list[str]]:
+    """The lines that would be in the task's log: of Airflow's structured loggers and of the standard library's."""
+    lines: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    def collect(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        args = event.pop("positional_args", ())
+        lines.append(str(event.get("event")) % args if args else str(event.get("event")))
+        if event.get("exc_info") not in (None, False):
+            lines.append(traceback.format_exc())
+        raise structlog.DropEvent
+
+    handler, root = Handler(logging.INFO), logging.getLogger()
+    level, processors = root.level, structlog.get_config()["processors"]
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO))
+    structlog.configure(processors=[collect])
+    try:
+        yield lines
+    finally:
+        structlog.configure(processors=processors)
+        root.removeHandler(handler)
+        root.setLevel(level)
