@@ -1,0 +1,110 @@
+"""Retrain a classifier of handwritten digits every week, on a TPU that may be taken away at any time.
+
+Nothing in here knows where it runs: the connection ``kinetic_default`` decides whether the jobs go to a GKE cluster or to
+this machine. ``train`` is plain JAX with an Orbax ``CheckpointManager``. It resumes after a preemption or a retry because
+``KINETIC_OUTPUT_DIR`` is the same directory for every attempt.
+
+The libraries of a task are imported inside of it: Airflow reads this file all the time and has no JAX.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_kinetic.operators.build import KineticBuildImageOperator
+from airflow_provider_kinetic.operators.cleanup import KineticCleanupOperator
+
+ACCELERATOR = "tpu-v5litepod-4"
+REQUIREMENTS = ["orbax-checkpoint", "gcsfs"]  # gcsfs: Orbax on gs://
+MODEL = Asset("digits_classifier")
+
+
+def predict(params: list[tuple[Any, Any]], images: Any) -> Any:
+    """Scores of the ten digits. A helper of the DAG file: it travels with the functions that call it."""
+    import jax
+
+    *hidden, (weights, bias) = params
+    for w, b in hidden:
+        images = jax.nn.relu(images @ w + b)
+    return images @ weights + bias
+
+
+@task(multiple_outputs=True)
+def prepare() -> dict[str, Any]:
+    """Split the digits that scikit-learn ships: 8x8 pixels with values from 0 to 16."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    parts = train_test_split(images.astype(int), labels, test_size=0.2, random_state=0, stratify=labels)
+    names = ("train_images", "test_images", "train_labels", "test_labels")
+    return {name: part.tolist() for name, part in zip(names, parts, strict=True)}
+
+
+def train(images: list[list[int]], labels: list[int], steps: int, save_every: int) -> dict[str, Any]:
+    """Train for ``steps`` steps and keep a checkpoint after every ``save_every`` of them."""
+    import json
+    import os
+
+    import jax
+    import jax.numpy as jnp
+    import orbax.checkpoint as ocp
+    from etils import epath
+
+    x, y = jnp.asarray(images, jnp.float32) / 16, jnp.asarray(labels)
+    sizes = [x.shape[1], 512, 512, 10]
+    seed = jax.random.key(0)
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        return -jnp.mean(jax.nn.log_softmax(predict(params, x))[jnp.arange(y.size), y])
+
+    @jax.jit
+    def update(state: Any, step: int) -> Any:
+        picks, noise = jax.random.split(jax.random.fold_in(seed, step))  # the same batch, whoever runs this step
+        batch = jax.random.choice(picks, x.shape[0], (256,))
+        noisy = x[batch] + 0.2 * jax.random.normal(noise, (256, x.shape[1]))
+        value, slope = jax.value_and_grad(loss)(state["params"], noisy, y[batch])
+        speed = jax.tree.map(lambda v, g: 0.9 * v - 0.01 * g, state["speed"], slope)
+        return {"params": jax.tree.map(jnp.add, state["params"], speed), "speed": speed}, value
+
+    keys = jax.random.split(jax.random.fold_in(seed, 0), len(sizes) - 1)
+    params = [
+        (jax.random.normal(key, (n, m)) * jnp.sqrt(2 / n), jnp.zeros(m))
+        for key, n, m in zip(keys, sizes, sizes[1:], strict=False)
+    ]
+    state = {"params": params, "speed": jax.tree.map(jnp.zeros_like, params)}
+
+    output = epath.Path(os.environ["KINETIC_OUTPUT_DIR"])
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+    with ocp.CheckpointManager(output / "checkpoints", options=options) as manager:
+        first = manager.latest_step() or 0
+        if first:
+            state = manager.restore(first, args=ocp.args.StandardRestore(state))
+        print(f"{'resumed at' if first else 'starts with'} step {first} of {steps} on {jax.devices()[0]}")
+
+        history, metrics = [], output / "metrics" / f"from-{first:06}.jsonl"
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        for step in range(first + 1, steps + 1):
+            state, value = update(state, step)
+            if step % 50 == 0:
+                history.append(json.dumps({"step": step, "loss": round(float(value), 4)}))
+                metrics.write_text("\n".join(history))
+            if step % save_every == 0 or step == steps:
+                manager.save(step, args=ocp.args.StandardSave(state))
+                print(f"step {step} of {steps}: loss {value:.4f}, checkpoint saved")
+
+    return {"checkpoints": str(output / "checkpoints"), "step": steps}
+
+
+def evaluate(model: dict[str, Any], images: list[list[int]], labels: list[int]) -> dict[str, Any]:
+    """Share of the test images that the trained model gets right."""
+    import jax.numpy as jnp
+    import orbax.checkpoint as ocp
+
+    with ocp.CheckpointManager(model["checkpoints"]) as manager:
+        params = manager.restore(model["step"], args=ocp.args.StandardRestore())["params"]
+    right = predict(params, jnp.asarray(images, jnp.float32) / 16).argmax(axis=1) == jnp.asarray(labels)
+    return {**model, "accuracy": round(float(right.mean()), 4)}
