@@ -1,0 +1,108 @@
+"""The function and its arguments as one pickle that a bare interpreter can open.
+
+What the user wrote goes by value (``modules``). What belongs to Airflow stays here: decorated tasks are sent as the
+plain functions that they wrap, lazy XCom sequences as lists, and annotations that name Airflow types not at all. The
+pickle is made once and streamed to the disk through a digest; a large argument is never in memory twice.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import airflow_provider_kinetic
+from airflow_provider_kinetic.model.errors import InfrastructureError
+from airflow_provider_kinetic.packaging.artifact import Artifact, HashingWriter, Warn, megabytes, warn_limit, writing
+from airflow_provider_kinetic.packaging.modules import by_value_modules, pickled_by_value
+from airflow_provider_kinetic.packaging.plan import PackagingPlan
+
+ENV_WARN = "KINETIC_PAYLOAD_SIZE_WARN_MB"
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A finished payload. ``modules`` names the user's modules of which something was sent by value."""
+
+    artifact: Artifact
+    modules: tuple[str, ...]
+
+
+def write_payload(
+    path: Path,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    plan: PackagingPlan,
+    env_vars: Mapping[str, str],
+    warn: Warn,
+    environ: Mapping[str, str] | None = None,
+) -> Payload:
+    """Pickle one call into ``path`` (contract 6.1). Secrets do not belong into ``env_vars``.
+
+    :raises SerializationError: something cannot be pickled; the error names it and its cause is the pickler's error.
+    :raises InfrastructureError: the disk refused.
+    """
+    from airflow_provider_kinetic.packaging.pickling import ParcelPickler
+    from airflow_provider_kinetic.packaging.unpicklable import explain
+
+    environ = os.environ if environ is None else environ
+    content = _content(func, args, kwargs, plan, env_vars)
+    allowed = by_value_modules(plan, func)
+    with pickled_by_value(allowed), writing(path) as stream:
+        pickler = ParcelPickler(stream)
+        try:
+            pickler.dump(content)
+        except Exception as failure:
+            _raise_disk_failure(stream, path)
+            raise explain(func, args, kwargs, failure) from failure
+    artifact = stream.artifact(path)
+    if pickler.airflow_names:
+        warn(
+            f"The function refers to {', '.join(sorted(pickler.airflow_names))}: the job can only open it where "
+            "Airflow is installed. Import what belongs to Airflow inside of functions that stay here."
+        )
+    if artifact.size > warn_limit(ENV_WARN, 50, environ=environ, warn=warn):
+        warn(
+            f"The payload is {megabytes(artifact.size)}. Large arguments travel better as files in the object store. "
+            f"{ENV_WARN} sets this limit."
+        )
+    return Payload(artifact, tuple(sorted(pickler.modules & {module.__name__ for module in allowed})))
+
+
+def _content(
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    plan: PackagingPlan,
+    env_vars: Mapping[str, str],
+) -> dict[str, Any]:
+    import cloudpickle
+
+    wire = plan.wire()
+    return {
+        "func": func,
+        "args": tuple(args),
+        "kwargs": dict(kwargs),
+        "env_vars": dict(env_vars),
+        "has_data_refs": False,
+        "client_fingerprint": {
+            "python": platform.python_version(),
+            "cloudpickle": cloudpickle.__version__,
+            "kinetic": airflow_provider_kinetic.__version__,
+        },
+        "working_dir": str(plan.code_folder),
+        **wire,
+    }
+
+
+def _raise_disk_failure(stream: HashingWriter, path: Path) -> None:
+    if stream.failure is not None:
+        raise InfrastructureError(
+            f"The payload cannot be written to {path.parent}: {stream.failure.strerror}.",
+            advice="Make room there, or set TMPDIR to a folder on a larger disk.",
+        ) from stream.failure
