@@ -217,7 +217,7 @@ def test_only_a_users_action_kills_a_trigger(db, told, act, after):
 
 def test_an_installation_survives_on_disk(tmp_path, told):
     db = Installation(path=tmp_path / "airflow.json")
-    result = run(in_dag(told=told), db)
+    run(in_dag(told=told), db)
 
     again = Installation.load(tmp_path / "airflow.json")
 

@@ -1,0 +1,149 @@
+"""Workers and triggerers that are processes of their own and can be killed.
+
+Each is forked from a server that has Airflow imported already, reads the installation from its file as a worker asks
+its server, loads the DAG file anew, runs one leg of one try and ends. ``Theatre.play`` is the scheduler: it goes on
+until the task has ended, with a new process for every leg.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from installation import Installation, TaskKey, TaskRow
+
+PRELOAD = [
+    "pytest",
+    "airflow.executors.workloads.task",
+    "airflow.sdk.api.client",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.serde",
+    "airflow.triggers.base",
+    "airflow_provider_kinetic.hooks.kinetic",
+]
+PATIENCE = 60.0
+"""Seconds until a leg that does not end counts as hanging."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """What one process does: ``work`` (a worker's leg) or ``watch`` (a triggerer's)."""
+
+    kind: str
+    dag_file: Path
+    installation: Path
+    key: TaskKey
+    folder: Path
+    """Where the process writes ``crossings`` and its output."""
+    kill_at: str | None = None
+
+
+def load_task(dag_file: Path, task_id: str) -> Any:
+    """The operator of a DAG file, loaded as the DAG processor does: under a name that nobody can import."""
+    name = f"unusual_prefix_0123456789_{dag_file.stem}"
+    spec = spec_from_file_location(name, dag_file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.dag.get_task(task_id)
+
+
+def perform(leg: Leg) -> None:
+    """The body of a worker's process."""
+    output = os.open(leg.folder / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    import tasks
+    from execution_api import ExecutionApi
+    from tripwire import Tripwire
+
+    wire = Tripwire(leg.folder / "crossings", leg.kill_at)
+    wire.watch_local_platform()
+    db = Installation.load(leg.installation)
+    api = ExecutionApi(db, before=wire.before, after=wire.after)
+    if leg.kind == "work":
+        tasks.work(load_task(leg.dag_file, leg.key.task_id), db, leg.key, api=api)
+    else:
+        tasks.watch(db, leg.key, api=api)
+
+
+@dataclass
+class Theatre:
+    """One task of one DAG file and the installation that it runs in."""
+
+    dag_file: Path
+    key: TaskKey
+    folder: Path
+    legs: list[str] = field(default_factory=list)
+    """What ran: ``"work"``, ``"watch"``, or ``"work!"`` where the process was killed."""
+
+    @property
+    def db(self) -> Installation:
+        """The installation as it is on disk now."""
+        return Installation.load(self.folder / "airflow.json")
+
+    @property
+    def row(self) -> TaskRow:
+        return self.db.rows[self.key]
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output").read_text()
+
+    @property
+    def crossings(self) -> list[str]:
+        return (self.folder / "crossings").read_text().splitlines()
+
+    def open(self, connections: dict[str, Any], *, retries: int = 1) -> None:
+        """A fresh installation with this task queued for its first try."""
+        db = Installation(connections=connections, path=self.folder / "airflow.json")
+        db.row(self.key, max_tries=retries)
+
+    def play(self, kill_at: str | None = None) -> TaskRow:
+        """Run the task to its end; kill, once, the process that comes by ``kill_at``."""
+        while (row := self.row).state in ("queued", "deferred"):
+            kind = "work" if row.state == "queued" else "watch"
+            killed = self._process(kind, kill_at)
+            self.legs.append(kind + "!" * killed)
+            if killed:
+                kill_at = None
+                self._notice_the_loss(kind)
+        return self.row
+
+    def _process(self, kind: str, kill_at: str | None) -> bool:
+        """Run one leg in a process of its own; whether it was killed."""
+        leg = Leg(kind, self.dag_file, self.folder / "airflow.json", self.key, self.folder, kill_at)
+        process = server().Process(target=perform, args=(leg,))
+        process.start()
+        process.join(PATIENCE)
+        if process.is_alive():
+            process.kill()
+            raise AssertionError(f"{kind} of {self.key.task_id} hangs:\n{self.output[-3000:]}")
+        assert process.exitcode in (0, -signal.SIGKILL), f"{kind} ended with {process.exitcode}:\n{self.output[-3000:]}"
+        return process.exitcode != 0
+
+    def _notice_the_loss(self, kind: str) -> None:
+        """What the scheduler does about a worker that is gone; a lost triggerer's triggers go to the next one."""
+        db = self.db
+        row = db.rows[self.key]
+        if kind == "watch" or row.state not in ("queued", "running"):
+            return
+        if row.should_retry:
+            db.retry(self.key)
+        else:
+            db.mark(self.key, "failed")
+
+
+def server() -> Any:
+    """Processes of this context start from one that has Airflow imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
