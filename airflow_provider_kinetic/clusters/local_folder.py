@@ -140,7 +140,7 @@ def nudge(folder: Path, record: Record) -> None:
 
 
 def kill_remains(folder: Path, record: Record) -> None:
-    """End what outlived its node, and the secrets with it. A process is the job's if its environment names the folder."""
+    """End what outlived its node, and the secrets with it. A process is the job's if its environment says so."""
     (folder / files.SECRETS).unlink(missing_ok=True)
     group, node = record.state.get("group"), record.node or {}
     if not group or node.get("boot_id") != files.boot_id() or node.get("pid_namespace") != files.pid_namespace():

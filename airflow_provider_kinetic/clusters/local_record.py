@@ -69,7 +69,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def _read(folder: Path) -> Record | None:
-    """The order matters: a node that was begun before its lock was seen free has ended, and its last word is written."""
+    """The order matters: a node that was begun before its lock was seen free has ended, so all is written."""
     order = _read_json(folder / files.ORDER)
     if order is None:
         return None
