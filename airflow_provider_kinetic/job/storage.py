@@ -7,6 +7,7 @@ so a reader sees a whole object or none, on any POSIX file system, also after ``
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 TEMPORARY = ".kinetic-tmp-"
 """Prefix of files that are being written; no listing shows them."""
+
+_ATTEMPTS = 10
 
 
 class ObjectMissing(Exception):
@@ -136,11 +139,11 @@ class FileStorage:
         return sorted(uri for uri, _ in files_under(prefix))
 
     def _publish(self, uri: str, if_absent: bool, fill: Callable[[Path], None]) -> None:
-        """Once more when the folder went away meanwhile: somebody cleared the prefix at this moment."""
-        try:
-            self._publish_once(uri, if_absent, fill)
-        except FileNotFoundError:
-            self._publish_once(uri, if_absent, fill)
+        """Again when the folder went away meanwhile: somebody clears the prefix at this moment."""
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(FileNotFoundError):
+                return self._publish_once(uri, if_absent, fill)
+        return self._publish_once(uri, if_absent, fill)
 
     def _publish_once(self, uri: str, if_absent: bool, fill: Callable[[Path], None]) -> None:
         target = uri_to_path(uri)
