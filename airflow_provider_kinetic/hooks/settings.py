@@ -20,7 +20,6 @@ SECTION = "kinetic"
 class Settings:
     """Times in seconds, sizes in bytes. None: no value of its own, the next in the order of precedence decides."""
 
-    default_conn_id: str = "kinetic_default"
     project: str | None = None
     zone: str | None = None
     cluster: str | None = None

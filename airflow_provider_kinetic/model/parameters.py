@@ -1,0 +1,123 @@
+"""Which platform honours which parameter of an operator.
+
+The rule (docs/parameters.md): a parameter that the platform of the connection cannot honour is an error,
+never ignored. One exception is asked for by name: with ``emulate_accelerators`` the local platform takes
+what describes machines that it does not have, runs the job on the CPU and says so in one warning. That
+makes one DAG file run here and on a cluster.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from airflow_provider_kinetic.model.accelerators import parse
+from airflow_provider_kinetic.model.errors import AcceleratorError, ConfigurationError, UnsupportedParameter
+from airflow_provider_kinetic.model.target import Platform, Target
+
+_ALL: frozenset[Platform] = frozenset(get_args(Platform))
+_CLOUD: frozenset[Platform] = _ALL - {"local"}
+_NONE: frozenset[Platform] = frozenset()
+
+SUPPORT: dict[str, frozenset[Platform]] = {
+    # Upstream's (contract 1.2).
+    "accelerator": _ALL,
+    "container_image": _ALL,
+    "base_image_repo": _CLOUD,
+    "zone": _CLOUD,
+    "project": _CLOUD,
+    "capture_env_vars": _ALL,
+    "cluster": _ALL,
+    "backend": _CLOUD,
+    "namespace": _ALL,
+    "volumes": _NONE,
+    "spot": _CLOUD,
+    "output_dir": _ALL,
+    "debug": _NONE,
+    # Ours.
+    "requirements": _ALL,
+    "env_vars": _ALL,
+    "secrets": _ALL,
+    "startup_timeout": _ALL,
+    "run_timeout": _ALL,
+    "stop_grace": _ALL,
+    "max_preemptions": _ALL,
+    "result_format": _ALL,
+    "cleanup": _ALL,
+    "cancel_on_kill": _ALL,
+    "job_id": _ALL,
+    "deferrable": _ALL,
+}
+
+EMULATED = frozenset({"base_image_repo", "zone", "project", "backend", "spot"})
+"""What the local platform takes with ``emulate_accelerators``; accelerators other than ``cpu`` belong to it."""
+
+_BACKENDS = ("gke", "pathways")
+
+
+def check(target: Target, given: Mapping[str, Any]) -> list[str]:
+    """Whether the target's platform honours what was given; None, False and empty values count as not given.
+
+    Returns warnings to log: one where something is emulated, else none.
+
+    :raises UnsupportedParameter: a parameter is not honoured; the message names who does honour it.
+    :raises AcceleratorError: no such accelerator, or not one that this platform has.
+    """
+    asked = {name: value for name, value in given.items() if _says_something(value)}
+    emulates = target.platform == "local" and target.emulate_accelerators
+    emulated = []
+    for name, value in asked.items():
+        if target.platform in _support(name):
+            continue
+        if not (emulates and name in EMULATED):
+            raise _unsupported(name, target.platform)
+        emulated.append(f"{name}={value!r}")
+    if (backend := asked.get("backend")) and backend not in _BACKENDS:
+        raise ConfigurationError(f"There is no `backend` {backend!r}.", advice=f"There are: {', '.join(_BACKENDS)}.")
+    if "accelerator" in asked and _foreign_accelerator(asked["accelerator"], target.platform, emulates):
+        emulated.insert(0, f"accelerator={asked['accelerator']!r}")
+    return [f"Emulated on the CPU of this machine, not honoured: {', '.join(emulated)}."] if emulated else []
+
+
+def _says_something(value: Any) -> bool:
+    """Numbers say something even when they are 0."""
+    if isinstance(value, bool):
+        return value
+    return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
+
+
+def _support(name: str) -> frozenset[Platform]:
+    try:
+        return SUPPORT[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, SUPPORT, n=1)
+        hint = f"Did you mean `{near[0]}`? " if near else ""
+        raise UnsupportedParameter(
+            f"There is no parameter `{name}`.", advice=f"{hint}There are: {', '.join(SUPPORT)}."
+        ) from None
+
+
+def _unsupported(name: str, platform: Platform) -> UnsupportedParameter:
+    honouring = ", ".join(sorted(SUPPORT[name]))
+    where = f"It is honoured on: {honouring}." if honouring else "No platform honours it in this version."
+    advice = f"{where} Remove `{name}`"
+    if honouring:
+        advice += ", or pass a `kinetic_conn_id` of such a platform"
+    if platform == "local" and name in EMULATED:
+        advice += ", or set `emulate_accelerators` in the connection to accept it here without effect"
+    return UnsupportedParameter(f"The platform {platform!r} cannot honour the parameter `{name}`.", advice=f"{advice}.")
+
+
+def _foreign_accelerator(text: str, platform: Platform, emulates: bool) -> bool:
+    """Whether the accelerator has to be emulated."""
+    accelerator = parse(text)
+    if platform != "local" or accelerator.category == "cpu":
+        return False
+    if not emulates:
+        raise AcceleratorError(
+            f"The local platform has no accelerator {text!r}, only the CPU of this machine.",
+            advice='Set `"emulate_accelerators": true` in the connection to run it on the CPU, '
+            'or pass accelerator="cpu", or a `kinetic_conn_id` of a cluster.',
+        )
+    return True
