@@ -1,8 +1,8 @@
-"""Retrain a classifier of handwritten digits every week, on a TPU that may be taken away at any time.
+"""Retrain a classifier of handwritten digits on a TPU that may be taken away at any time.
 
-Nothing in here knows where it runs: the connection ``kinetic_default`` decides whether the jobs go to a GKE cluster or to
-this machine. ``train`` is plain JAX with an Orbax ``CheckpointManager``. It resumes after a preemption or a retry because
-``KINETIC_OUTPUT_DIR`` is the same directory for every attempt.
+Nothing in here knows where it runs: the connection ``kinetic_default`` decides whether the jobs go to a GKE cluster or
+to this machine. ``train`` is plain JAX with an Orbax ``CheckpointManager``; it resumes after a preemption or a retry
+because ``KINETIC_OUTPUT_DIR`` is the same directory for every attempt.
 
 The libraries of a task are imported inside of it: Airflow reads this file all the time and has no JAX.
 """
@@ -44,6 +44,7 @@ def prepare() -> dict[str, Any]:
     return {name: part.tolist() for name, part in zip(names, parts, strict=True)}
 
 
+@task.kinetic(accelerator=ACCELERATOR, deferrable=True, retries=2, cleanup="never")
 def train(images: list[list[int]], labels: list[int], steps: int, save_every: int) -> dict[str, Any]:
     """Train for ``steps`` steps and keep a checkpoint after every ``save_every`` of them."""
     import json
@@ -99,6 +100,7 @@ def train(images: list[list[int]], labels: list[int], steps: int, save_every: in
     return {"checkpoints": str(output / "checkpoints"), "step": steps}
 
 
+@task.kinetic(accelerator="cpu", deferrable=True, retries=2)
 def evaluate(model: dict[str, Any], images: list[list[int]], labels: list[int]) -> dict[str, Any]:
     """Share of the test images that the trained model gets right."""
     import jax.numpy as jnp
@@ -108,3 +110,42 @@ def evaluate(model: dict[str, Any], images: list[list[int]], labels: list[int]) 
         params = manager.restore(model["step"], args=ocp.args.StandardRestore())["params"]
     right = predict(params, jnp.asarray(images, jnp.float32) / 16).argmax(axis=1) == jnp.asarray(labels)
     return {**model, "accuracy": round(float(right.mean()), 4)}
+
+
+@task(outlets=[MODEL])
+def register(model: dict[str, Any], least_accuracy: float, *, outlet_events: Any = None) -> None:
+    """Publish the model as an event of its asset, for the DAGs that serve it; refuse one that is not good enough."""
+    if model["accuracy"] < least_accuracy:
+        raise AirflowFailException(f"An accuracy of {model['accuracy']} is below {least_accuracy}: not registered.")
+    outlet_events[MODEL].extra = model
+    print(f"registered {MODEL.name}: {model}")
+
+
+@dag(
+    schedule=None,  # "@weekly" where it is to run by itself
+    params={
+        "steps": Param(10_000, type="integer", minimum=1),
+        "save_every": Param(500, type="integer", minimum=1),
+        "least_accuracy": Param(0.95, type="number"),
+    },
+    render_template_as_native_obj=True,
+    tags=["kinetic"],
+)
+def kinetic_retrain() -> None:
+    digits = prepare()
+    build = KineticBuildImageOperator(task_id="build", accelerator=ACCELERATOR, requirements=REQUIREMENTS)
+    trained = train.override(container_image=build.output)(
+        digits["train_images"],
+        digits["train_labels"],
+        steps="{{ params.steps }}",
+        save_every="{{ params.save_every }}",
+    )
+    evaluated = evaluate.override(container_image=build.output)(trained, digits["test_images"], digits["test_labels"])
+    registered = register(evaluated, "{{ params.least_accuracy }}")
+    clean_up = KineticCleanupOperator(task_id="clean_up", job=trained["kinetic_job"])
+
+    digits >> build
+    registered >> clean_up.as_teardown()
+
+
+kinetic_retrain()
