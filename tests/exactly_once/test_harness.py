@@ -162,7 +162,7 @@ def test_a_trigger_that_raises_fails_the_task(db, told):
 def test_a_deferral_that_expires_fails_in_the_worker(db, told):
     sleeper = in_dag(told=told)
     key = TaskKey("sleep", "sleeper", "run_1")
-    db.row(key)
+    db.queue(key)
     work(sleeper, db, key)
     expire(db, key)
 
@@ -190,14 +190,14 @@ def test_the_state_store_survives_retry_and_clear(db, told):
 
 
 def test_a_clear_raises_max_tries_unless_the_task_runs(db, told):
-    sleeper = in_dag(told=told)
-    key = run(sleeper, db).key
-    row = db.clear(key, retries=2)
-    assert (row.try_number, row.max_tries, db.clear_numbers) == (2, 3, {"run_1": 1})
+    key = run(in_dag(told=told), db).key
+    db.clear(key, retries=2)
+    row = db.rows[key]
+    assert (row.state, row.try_number, row.max_tries, db.clear_numbers) == ("queued", 2, 3, {"run_1": 1})
 
     row.state = "running"
-    row = db.clear(key, retries=2)
-    assert (row.try_number, row.max_tries, db.clear_numbers) == (3, 3, {"run_1": 2})
+    db.clear(key, retries=2)
+    assert (row.state, row.try_number, row.max_tries, db.clear_numbers) == ("restarting", 2, 3, {"run_1": 2})
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_clear_raises_max_tries_unless_the_task_runs(db, told):
 def test_only_a_users_action_kills_a_trigger(db, told, act, after):
     sleeper = in_dag(told=told, seconds=60)
     key = TaskKey("sleep", "sleeper", "run_1")
-    db.row(key)
+    db.queue(key)
     work(sleeper, db, key)
 
     interrupt(db, key, when=told.exists, act=(lambda: db.mark(key, "failed")) if act else None)

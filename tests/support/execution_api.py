@@ -77,9 +77,8 @@ class ExecutionApi:
         name, handler, parts = _match(request)
         self.installation.calls.append(name)
         self.before(name)
-        answer = handler(Call(self.installation, request, parts))
-        if request.method not in ("GET", "HEAD"):
-            self.installation.save()
+        with self.installation.transaction() as db:
+            answer = handler(Call(db, request, parts))
         self.after(name)
         return answer
 

@@ -1,20 +1,22 @@
 """The metadata database of an Airflow that is not there.
 
 It holds what the server of Airflow 3.3 would remember between two processes, and offers what scheduler and user do to
-it: queue a retry, clear a task, fire an event. With a ``path`` it is written by rename after every change, so that
-a worker that is killed with SIGKILL leaves exactly what a real server would have committed.
+it: queue a retry, clear a task, fire an event. With a ``path`` it is a file that several processes share: every
+change is a transaction, written by rename, so that a worker that is killed with SIGKILL leaves exactly what a real
+server would have committed.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-
-ENDED = ("success", "failed", "skipped", "up_for_retry")
 
 
 class TaskKey(NamedTuple):
@@ -55,6 +57,10 @@ class TaskRow:
         """As ``_is_eligible_to_retry`` of the server's ``task_instances`` routes."""
         return self.max_tries != 0 and self.try_number <= self.max_tries
 
+    def next_try(self) -> None:
+        self.forget_deferral()
+        self.id, self.try_number, self.state = str(uuid.uuid4()), self.try_number + 1, "queued"
+
     def forget_deferral(self) -> None:
         self.next_method = self.next_kwargs = self.trigger = None
 
@@ -77,21 +83,35 @@ class Installation:
 
     @classmethod
     def load(cls, path: Path) -> Installation:
-        raw = json.loads(path.read_text())
-        rows = [TaskRow(**{**row, "key": TaskKey(*row["key"])}) for row in raw["rows"]]
-        return cls(
-            connections=raw["connections"],
-            variables=raw["variables"],
-            xcoms={XComKey(*key): value for key, value in raw["xcoms"]},
-            store={TaskKey(*key): value for key, value in raw["store"]},
-            rows={row.key: row for row in rows},
-            clear_numbers=raw["clear_numbers"],
-            path=path,
-        )
+        db = cls(path=path)
+        db._read()
+        return db
 
-    def save(self) -> None:
+    @contextmanager
+    def transaction(self) -> Iterator[Installation]:
+        """Change it: from what is on disk now to what is there afterwards, with nobody in between."""
         if self.path is None:
+            yield self
             return
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.path.exists():
+                self._read()
+            yield self
+            self._write()
+
+    def _read(self) -> None:
+        assert self.path is not None
+        raw = json.loads(self.path.read_text())
+        rows = [TaskRow(**{**row, "key": TaskKey(*row["key"])}) for row in raw["rows"]]
+        self.connections, self.variables = raw["connections"], raw["variables"]
+        self.xcoms = {XComKey(*key): value for key, value in raw["xcoms"]}
+        self.store = {TaskKey(*key): value for key, value in raw["store"]}
+        self.rows = {row.key: row for row in rows}
+        self.clear_numbers = raw["clear_numbers"]
+
+    def _write(self) -> None:
+        assert self.path is not None
         raw = {
             "connections": self.connections,
             "variables": self.variables,
@@ -106,68 +126,65 @@ class Installation:
 
     # What scheduler and user do.
 
-    def row(self, key: TaskKey, *, max_tries: int = 0) -> TaskRow:
-        """The row of this task instance, queued for its first try where there is none yet."""
-        if key not in self.rows:
-            self.rows[key] = TaskRow(key, max_tries=max_tries)
-            self.save()
-        return self.rows[key]
+    def queue(self, key: TaskKey, *, max_tries: int = 0) -> None:
+        """Queue the first try, where there was none yet."""
+        with self.transaction():
+            self.rows.setdefault(key, TaskRow(key, max_tries=max_tries))
+
+    def retry(self, key: TaskKey) -> None:
+        """Queue the next try after a failed one or a lost worker: the state store stays, the deferral is forgotten."""
+        with self.transaction():
+            self.rows[key].next_try()
+
+    def clear(self, key: TaskKey, *, retries: int = 0) -> None:
+        """A user clears the task.
+
+        As ``models.taskinstance.clear_task_instances``: a running one waits for its worker to end (then ``retry`` it),
+        any other gets ``retries`` more tries and is queued. The clear number grows for the whole run.
+        """
+        self.clear_sibling(key.run_id)
+        with self.transaction():
+            row = self.rows[key]
+            if row.state == "running":
+                row.id, row.state = str(uuid.uuid4()), "restarting"
+            else:
+                row.max_tries = row.try_number + retries
+                row.next_try()
+
+    def clear_sibling(self, run_id: str) -> None:
+        """A user clears something else of the same run."""
+        with self.transaction():
+            self.clear_numbers[run_id] = self.clear_numbers.get(run_id, 0) + 1
+
+    def mark(self, key: TaskKey, state: str) -> None:
+        """A user marks the task as failed or successful."""
+        with self.transaction():
+            self.rows[key].state = state
+            self.rows[key].forget_deferral()
+
+    def resume(self, key: TaskKey, next_method: str, next_kwargs: Any) -> None:
+        """The triggerer or the scheduler sends a deferred task back to a worker; the try number stays."""
+        with self.transaction():
+            row = self.rows[key]
+            row.trigger, row.next_method, row.next_kwargs, row.state = None, next_method, next_kwargs, "queued"
+
+    def push(self, key: TaskKey, name: str, value: Any) -> None:
+        """Put an XCom there, as an upstream task would have."""
+        with self.transaction():
+            self.xcoms[XComKey(key.dag_id, key.run_id, key.task_id, key.map_index, name)] = value
+
+    # What there is.
 
     def by_id(self, ti_id: str) -> TaskRow | None:
         return next((row for row in self.rows.values() if row.id == ti_id), None)
 
-    def retry(self, key: TaskKey) -> TaskRow:
-        """Queue the next try after a failed one or a lost worker: the state store stays, the deferral is forgotten."""
-        row = self.rows[key]
-        row.forget_deferral()
-        row.id, row.try_number, row.state = str(uuid.uuid4()), row.try_number + 1, "queued"
-        self.save()
-        return row
-
-    def clear(self, key: TaskKey, *, retries: int = 0) -> TaskRow:
-        """A user clears the task and the scheduler queues it.
-
-        As ``models.taskinstance.clear_task_instances``: ``max_tries`` of a running task stays as it is, for any other
-        it becomes the tries so far plus ``retries``; the clear number grows for the whole run.
-        """
-        row = self.rows[key]
-        if row.state != "running":
-            row.max_tries = row.try_number + retries
-        self.clear_sibling(key.run_id)
-        return self.retry(key)
-
-    def clear_sibling(self, run_id: str) -> None:
-        """A user clears something else of the same run."""
-        self.clear_numbers[run_id] = self.clear_numbers.get(run_id, 0) + 1
-        self.save()
-
-    def mark(self, key: TaskKey, state: str) -> None:
-        """A user marks the task as failed or successful."""
-        self.rows[key].state = state
-        self.rows[key].forget_deferral()
-        self.save()
-
-    def resume(self, key: TaskKey, next_method: str, next_kwargs: dict[str, Any]) -> TaskRow:
-        """The triggerer or the scheduler sends a deferred task back to a worker; the try number stays."""
-        row = self.rows[key]
-        row.trigger, row.next_method, row.next_kwargs, row.state = None, next_method, next_kwargs, "queued"
-        self.save()
-        return row
-
-    # Short cuts of tests.
-
     def xcom(self, key: TaskKey, name: str = "return_value") -> Any:
-        """An XCom of this task instance; None when there is none."""
+        """An XCom of this task instance as it is stored; None when there is none."""
         return self.xcoms.get(XComKey(key.dag_id, key.run_id, key.task_id, key.map_index, name))
 
     def xcom_names(self, key: TaskKey) -> set[str]:
         where = (key.dag_id, key.run_id, key.task_id, key.map_index)
         return {found.key for found in self.xcoms if found[:4] == where}
-
-    def push(self, key: TaskKey, name: str, value: Any) -> None:
-        """Put an XCom there, as an upstream task would have."""
-        self.xcoms[XComKey(key.dag_id, key.run_id, key.task_id, key.map_index, name)] = value
-        self.save()
 
 
 def local_connection(folder: Path, **extra: Any) -> dict[str, dict[str, Any]]:

@@ -104,8 +104,9 @@ class Theatre:
 
     def open(self, connections: dict[str, Any], *, retries: int = 1) -> None:
         """A fresh installation with this task queued for its first try."""
-        db = Installation(connections=connections, path=self.folder / "airflow.json")
-        db.row(self.key, max_tries=retries)
+        path = self.folder / "airflow.json"
+        path.unlink(missing_ok=True)
+        Installation(connections=connections, path=path).queue(self.key, max_tries=retries)
 
     def play(self, kill_at: str | None = None) -> TaskRow:
         """Run the task to its end; kill, once, the process that comes by ``kill_at``."""
