@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from airflow_provider_kinetic.model.errors import InfrastructureError
+
 Warn = Callable[[str], None]
 
 MEGABYTE = 1024 * 1024
@@ -49,7 +51,11 @@ class HashingWriter:
             return view.nbytes
 
     def flush(self) -> None:
-        self._file.flush()
+        try:
+            self._file.flush()
+        except OSError as failure:
+            self.failure = failure
+            raise
 
     def artifact(self, path: Path) -> Artifact:
         return Artifact(path, self._digest.hexdigest(), self.size)
@@ -57,13 +63,31 @@ class HashingWriter:
 
 @contextmanager
 def writing(path: Path) -> Iterator[HashingWriter]:
-    """Write ``path`` through a :class:`HashingWriter`; a file that was not finished is removed again."""
+    """Write ``path`` through a :class:`HashingWriter`; a file that was not finished is removed again.
+
+    :raises InfrastructureError: the disk refused, whatever was made of its error inside of the block.
+    """
     try:
-        with path.open("wb") as file:
-            yield HashingWriter(file)
+        file = path.open("wb")
+    except OSError as refusal:
+        raise _refused(path, refusal) from refusal
+    writer = HashingWriter(file)
+    try:
+        with file:
+            yield writer
+            writer.flush()
     except BaseException:
         path.unlink(missing_ok=True)
+        if writer.failure is not None:
+            raise _refused(path, writer.failure) from writer.failure
         raise
+
+
+def _refused(path: Path, refusal: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"{path.name} cannot be written to {path.parent}: {refusal.strerror}.",
+        advice="Make room there, or set TMPDIR to a folder on a larger disk.",
+    )
 
 
 def warn_limit(name: str, default: float, *, environ: Mapping[str, str], warn: Warn) -> float:

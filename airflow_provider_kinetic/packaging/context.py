@@ -10,17 +10,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import stat
-import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase, translate
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
-from airflow_provider_kinetic.packaging.artifact import Artifact, Warn, megabytes, warn_limit, writing
+from airflow_provider_kinetic.packaging.artifact import Artifact, HashingWriter, Warn, megabytes, warn_limit, writing
 from airflow_provider_kinetic.packaging.plan import PackagingPlan
 
 ALWAYS_EXCLUDED_FOLDERS = frozenset({".git", "__pycache__"})
@@ -41,11 +39,6 @@ PLAN_FILE = ".kinetic/plan.json"
 ENV_NO_DEFAULT_EXCLUDES = "KINETIC_NO_DEFAULT_EXCLUDES"
 ENV_WARN = "KINETIC_CONTEXT_SIZE_WARN_MB"
 
-_WHOLE = 4 * 1024 * 1024
-"""Files up to this many bytes are read at once; larger ones are streamed."""
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
-_LATEST = (2107, 12, 31, 23, 59, 58)
-
 
 def write_context(
     path: Path,
@@ -58,16 +51,25 @@ def write_context(
     """Pack the plan's root into ``path``; ``exclude`` names files and folders that travel another way.
 
     ``warn`` gets a line for everything that is missing from the archive, looks like a secret or is very large.
+
+    :raises InfrastructureError: the disk refused.
     """
     environ = os.environ if environ is None else environ
     rules = _Rules.read(plan.root, [*exclude, path], environ)
     tree = _Tree(plan.root, rules, warn)
     limit = warn_limit(ENV_WARN, 100, environ=environ, warn=warn)
     # A stream that cannot seek makes zipfile write forwards only.
-    with writing(path) as stream, zipfile.ZipFile(stream, "w", compresslevel=1) as archive:
+    with (
+        writing(path) as stream,
+        zipfile.ZipFile(
+            cast(IO[bytes], stream), "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False
+        ) as archive,
+    ):
         for entry in tree.entries():
-            _add(archive, entry, tree)
-        archive.writestr(_info(PLAN_FILE, 0o644, None), json.dumps(plan.wire(), sort_keys=True))
+            _add(archive, stream, entry, tree)
+        own = zipfile.ZipInfo(PLAN_FILE)
+        own.external_attr = 0o644 << 16
+        archive.writestr(own, json.dumps(plan.wire(), sort_keys=True))
     artifact = stream.artifact(path)
     _report(tree, artifact, limit, warn)
     return artifact
@@ -200,36 +202,14 @@ class _Tree:
         yield entry
 
 
-def _add(archive: zipfile.ZipFile, entry: _Entry, tree: _Tree) -> None:
-    info = _info(entry.relative, entry.status.st_mode, entry.status.st_mtime)
-    if entry.relative.endswith("/"):
-        archive.writestr(info, b"")
-        return
+def _add(archive: zipfile.ZipFile, stream: HashingWriter, entry: _Entry, tree: _Tree) -> None:
+    before = stream.size
     try:
-        source: IO[bytes] = open(entry.path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed below; errors end here
+        archive.write(entry.path, entry.relative)
     except OSError as reason:
+        if stream.failure or stream.size > before:  # not the file's fault, or half of it is in the archive already
+            raise
         tree.skip(entry.relative, reason)
-        return
-    with source:
-        if entry.status.st_size <= _WHOLE:
-            archive.writestr(info, source.read())
-            return
-        info.file_size = entry.status.st_size  # tells zipfile whether 64-bit sizes are needed
-        with archive.open(info, "w") as target:
-            shutil.copyfileobj(source, target, _WHOLE)
-
-
-def _info(relative: str, mode: int, modified: float | None) -> zipfile.ZipInfo:
-    date = time.localtime(modified)[:6] if modified is not None else _EARLIEST
-    info = zipfile.ZipInfo(relative, min(max(date, _EARLIEST), _LATEST))
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3  # Unix: the runner restores the permission bits
-    kind = stat.S_IFDIR if relative.endswith("/") else stat.S_IFREG
-    info.external_attr = (kind | stat.S_IMODE(mode)) << 16
-    if relative.endswith("/"):
-        info.compress_type = zipfile.ZIP_STORED
-        info.external_attr |= 0x10  # MS-DOS's mark of a folder
-    return info
 
 
 def _report(tree: _Tree, artifact: Artifact, limit: float, warn: Warn) -> None:

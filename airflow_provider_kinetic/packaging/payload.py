@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import airflow_provider_kinetic
-from airflow_provider_kinetic.model.errors import InfrastructureError
-from airflow_provider_kinetic.packaging.artifact import Artifact, HashingWriter, Warn, megabytes, warn_limit, writing
+from airflow_provider_kinetic.packaging.artifact import Artifact, Warn, megabytes, warn_limit, writing
 from airflow_provider_kinetic.packaging.modules import by_value_modules, pickled_by_value
 from airflow_provider_kinetic.packaging.plan import PackagingPlan
 
@@ -58,7 +57,8 @@ def write_payload(
         try:
             pickler.dump(content)
         except Exception as failure:
-            _raise_disk_failure(stream, path)
+            if stream.failure:
+                raise
             raise explain(func, args, kwargs, failure) from failure
     artifact = stream.artifact(path)
     if pickler.airflow_names:
@@ -98,11 +98,3 @@ def _content(
         "working_dir": str(plan.code_folder),
         **wire,
     }
-
-
-def _raise_disk_failure(stream: HashingWriter, path: Path) -> None:
-    if stream.failure is not None:
-        raise InfrastructureError(
-            f"The payload cannot be written to {path.parent}: {stream.failure.strerror}.",
-            advice="Make room there, or set TMPDIR to a folder on a larger disk.",
-        ) from stream.failure

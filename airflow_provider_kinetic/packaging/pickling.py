@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import cloudpickle
 
 from airflow_provider_kinetic.packaging.modules import top_level
+from airflow_provider_kinetic.packaging.reach import ModuleParts
 
 SUBMITTERS_ONLY = frozenset({"airflow", "airflow_provider_kinetic"})
 
@@ -28,28 +29,35 @@ class ParcelPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def __init__(self, file: _Writable) -> None:
         super().__init__(file)
-        self.modules: set[str] = set()
-        """Modules of functions and classes that went by value."""
+        self._parts = ModuleParts(cloudpickle.list_registry_pickle_by_value())
+        self._defined_in: set[str] = set()
         self.airflow_names: set[str] = set()
         """Airflow's own names that the pickle refers to."""
 
+    @property
+    def modules(self) -> set[str]:
+        """Modules of which something went by value."""
+        return self._defined_in | self._parts.names
+
     def reducer_override(self, obj: Any) -> Any:
-        kind = type(obj)
-        if _is_of_airflow(kind):
-            plain = _without_airflow(obj)
-            if plain is not None:
-                return plain
+        own = self._parts.reduce(obj) or _without_airflow(obj)
+        if own is not None:
+            return own
         reduced = super().reducer_override(obj)
         if isinstance(obj, (types.FunctionType, type)):
             if isinstance(reduced, tuple) and len(reduced) > 2:
-                self.modules.add(obj.__module__)
-                return (*reduced[:2], _unannotated(reduced[2]), *reduced[3:])
-            self._note(obj.__module__, obj.__qualname__)
+                self._defined_in.add(obj.__module__)
+                return (*reduced[:2], self._state(obj, reduced[2]), *reduced[3:])
+            self._note_reference(obj.__module__, obj.__qualname__)
         elif isinstance(obj, types.ModuleType):
-            self._note(obj.__name__, "")
+            self._note_reference(obj.__name__, "")
         return reduced
 
-    def _note(self, module: object, name: str) -> None:
+    def _state(self, obj: Any, state: Any) -> Any:
+        state = _unannotated(state)
+        return self._parts.of_function(obj, state) if isinstance(obj, types.FunctionType) else state
+
+    def _note_reference(self, module: object, name: str) -> None:
         if isinstance(module, str) and top_level(module) == "airflow":
             self.airflow_names.add(f"{module}.{name}".rstrip("."))
 
@@ -61,6 +69,8 @@ def _is_of_airflow(kind: type) -> bool:
 
 def _without_airflow(obj: Any) -> Any:
     """The reduction of an object of Airflow to something that needs no Airflow; None where there is no such thing."""
+    if not _is_of_airflow(type(obj)):
+        return None
     function = getattr(obj, "function", None) if hasattr(type(obj), "_airflow_is_task_decorator") else None
     if callable(function):
         # The shortest call of the standard library whose value is the function itself.

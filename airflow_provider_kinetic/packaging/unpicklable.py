@@ -12,10 +12,13 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import cloudpickle
+
 from airflow_provider_kinetic.model.errors import SerializationError
 from airflow_provider_kinetic.packaging.modules import top_level
 from airflow_provider_kinetic.packaging.pickling import ParcelPickler
 from airflow_provider_kinetic.packaging.plan import plain_function
+from airflow_provider_kinetic.packaging.reach import attribute_paths
 
 _DEPTH = 8
 """Steps inwards: deep enough for a name that helps."""
@@ -91,9 +94,20 @@ def _parts_of_code(func: types.FunctionType) -> Iterator[tuple[str, Any]]:
     names = _names(func.__code__)
     for name, value in func.__globals__.items():
         if name in names:
-            yield f"global variable {name!r}", value
+            yield from _parts_of_global(func.__code__, name, value)
     for name, value in func.__dict__.items():
         yield f"attribute {name!r}", value
+
+
+def _parts_of_global(code: types.CodeType, name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Of the user's modules only what the code uses, as the payload has it."""
+    paths = attribute_paths(code, name) if isinstance(value, types.ModuleType) else None
+    if not paths or value.__name__ not in cloudpickle.list_registry_pickle_by_value():
+        yield f"global variable {name!r}", value
+        return
+    for path in sorted(paths):
+        if hasattr(value, path[0]):
+            yield f"global variable {f'{name}.{path[0]}'!r}", getattr(value, path[0])
 
 
 def _names(code: types.CodeType) -> set[str]:
