@@ -41,6 +41,10 @@ class TrialLayout:
     def attempt_end(self, number: int) -> str:
         return f"{self.attempts}{number:04d}.end.json"
 
+    def stop_notice(self, number: int) -> str:
+        """Exists from the moment this attempt was asked to stop."""
+        return f"{self.records}/preempt/a{number:04d}-p0.json"
+
     def job(self, job_id: str) -> str:
         """Prefix (with final slash) of what is kept of one job after its clean-up."""
         return f"{self.records}/jobs/{job_id}/"

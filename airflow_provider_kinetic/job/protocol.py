@@ -36,6 +36,12 @@ ENV_TERMINATION_LOG = "KINETIC_TERMINATION_LOG"
 ENV_RESULT_FORMAT = "KINETIC_RESULT_FORMAT"  # "pickle" (default) or "json"
 ENV_MAX_PREEMPTIONS = "KINETIC_MAX_PREEMPTIONS"
 ENV_STOP_GRACE = "KINETIC_STOP_GRACE"  # seconds between SIGTERM and SIGKILL
+ENV_STOP_FILE = "KINETIC_STOP_FILE"  # set by the runner: this file exists from the moment a stop was asked for
+# Of the Airflow task, for ``trial.json``; all optional.
+ENV_DAG_ID = "KINETIC_DAG_ID"
+ENV_TASK_ID = "KINETIC_TASK_ID"
+ENV_RUN_ID = "KINETIC_RUN_ID"
+ENV_MAP_INDEX = "KINETIC_MAP_INDEX"
 
 # Exit codes. 0 and 1 are upstream's (contract 7.5).
 EXIT_OK = 0

@@ -1,0 +1,55 @@
+"""How a job gets its runner: a few lines that any image with Python can execute.
+
+The runner does not live in the image, so an upgrade of this provider rebuilds nothing (``design`` 3.4).
+The container's command fetches the bundle, compares its digest and runs it in front of everything else
+on ``sys.path``: a copy of this package in the image, of whatever version, or in the user's project must
+not matter. The bundle is copied into the scratch folder because the job's objects may be deleted blindly
+while it still imports from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SOURCE = """\
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import hashlib, os, tempfile, urllib.parse
+
+def fetch(uri):
+    scheme, _, rest = uri.partition("://")
+    if scheme == "file":
+        with open(urllib.parse.unquote_to_bytes(rest[rest.index("/"):]), "rb") as stream:
+            return stream.read()
+    sys.exit(f"kinetic: no way to fetch the runner from {uri}")
+
+def load(uri, expected):
+    try:
+        data = fetch(uri)
+    except OSError as error:
+        sys.exit(f"kinetic: the runner could not be fetched: {error}")
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        sys.exit(f"kinetic: {uri} is not the runner that was submitted: its SHA-256 is {found}, expected {expected}")
+    scratch = tempfile.mkdtemp(prefix="kinetic-run-")
+    bundle = os.path.join(scratch, "runner.pyz")
+    with open(bundle, "wb") as stream:
+        stream.write(data)
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in ("airflow_provider_kinetic", "cloudpickle"):
+            del sys.modules[name]
+    sys.path.insert(0, bundle)
+    return scratch
+
+arguments = sys.argv[3:]
+scratch = load(*sys.argv[1:3])
+del sys.argv[1:]
+from airflow_provider_kinetic.job.runner import main
+sys.exit(main(arguments, scratch))
+"""
+"""Text of ``python3 -c``. Schemes other than ``file`` are added in ``fetch``."""
+
+
+def command(runner_uri: str, runner_sha256: str, args: Sequence[str]) -> tuple[str, ...]:
+    """The container's argv: ``args`` are the runner's own flags (contract 3.3)."""
+    return ("python3", "-u", "-c", SOURCE, runner_uri, runner_sha256, *args)

@@ -1,0 +1,40 @@
+"""Which checkpoint a start will continue from, as far as it can be seen from outside of the user's code.
+
+Native Orbax steps are directories named by an integer. On an object store a step counts once its
+``commit_success.txt`` is there; on a file system Orbax renames a finished directory, so the name alone
+says it (``checkpointing`` 1.2, 3.9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_provider_kinetic.job.storage import Storage
+
+_MARKER = "commit_success.txt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One committed step."""
+
+    step: int
+    uri: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def newest_step(storage: Storage, checkpoints: str) -> Checkpoint | None:
+    """The committed step with the highest number under the ``checkpoints`` URI, or None."""
+    by_rename = checkpoints.startswith("file://")
+    found: dict[int, str] = {}
+    for uri in storage.list(f"{checkpoints}/"):
+        name, _, rest = uri[len(checkpoints) + 1 :].partition("/")
+        if name.isdecimal() and rest and (by_rename or rest == _MARKER):
+            found[int(name)] = f"{checkpoints}/{name}"
+    if not found:
+        return None
+    step = max(found)
+    return Checkpoint(step, found[step])
