@@ -4,13 +4,124 @@ from __future__ import annotations
 
 from typing import Any
 
+_PACKAGE = "airflow_provider_kinetic"
+
 
 def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-kinetic",
         "name": "Kinetic",
         "description": "Run Python functions as TPU, GPU or CPU jobs with Kinetic.",
-        "task-decorators": [
-            {"name": "kinetic", "class-name": "airflow_provider_kinetic.decorators.kinetic.kinetic_task"}
+        "integrations": [
+            {
+                "integration-name": "Kinetic",
+                "external-doc-url": "https://github.com/keras-team/kinetic",
+                "tags": ["ml"],
+            }
         ],
+        "operators": _modules(
+            "operators.build", "operators.cleanup", "operators.collect", "operators.run", "operators.submit"
+        ),
+        "sensors": _modules("sensors.job"),
+        "triggers": _modules("triggers.job"),
+        "hooks": _modules("hooks.kinetic"),
+        "task-decorators": [{"name": "kinetic", "class-name": f"{_PACKAGE}.decorators.kinetic.kinetic_task"}],
+        "extra-links": [
+            f"{_PACKAGE}.links.job.{link}" for link in ("KineticJobLink", "KineticLogsLink", "KineticOutputsLink")
+        ],
+        "connection-types": [
+            {
+                "connection-type": "kinetic",
+                "hook-class-name": f"{_PACKAGE}.hooks.kinetic.KineticHook",
+                "hook-name": "Kinetic",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "port", "login", "password", "schema", "extra"],
+                    "relabeling": {},
+                    "placeholders": {
+                        "zone": "us-central1-a",
+                        "cluster": "kinetic-cluster",
+                        "namespace": "default",
+                        "gcp_conn_id": "google_cloud_default",
+                    },
+                },
+                "conn-fields": _connection_fields(),
+            }
+        ],
+        "config": {
+            "kinetic": {
+                "description": "What holds for every Kinetic connection and task unless they say more.",
+                "options": _options(),
+            }
+        },
     }
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": "Kinetic", "python-modules": [f"{_PACKAGE}.{name}" for name in names]}]
+
+
+def _connection_fields() -> dict[str, Any]:
+    """The form of the connection. No field has a default: an empty one leaves the decision to the next source."""
+    return {
+        "platform": {
+            "label": "Platform",
+            "description": "Where jobs run: gke, kubernetes, or local (this machine).",
+            "schema": {"type": "string", "enum": ["gke", "kubernetes", "local"]},
+        },
+        "project": _text("Project", "Google Cloud project. Default: KINETIC_PROJECT, then [kinetic] project."),
+        "zone": _text("Zone", "Zone of the cluster. Default: us-central1-a."),
+        "cluster": _text("Cluster", "Name of the cluster. Default: kinetic-cluster; on local: local."),
+        "namespace": _text("Namespace", "Namespace of the jobs. Default: default."),
+        "gcp_conn_id": _text("Google connection", "Connection with Google credentials. Default: google_cloud_default."),
+        "kubernetes_conn_id": _text("Kubernetes connection", "Connection with the kubeconfig (platform kubernetes)."),
+        "bucket": _text(
+            "Bucket", "Bucket of the jobs' objects. Default: {project}-kn-{cluster}-jobs. On local a folder."
+        ),
+        "output_root": _text("Output root", "Where outputs lie. Default: `outputs` in the bucket."),
+        "service_account": _text("Service account", "Kubernetes service account of the jobs."),
+        "queue": _text("Queue", "Kueue queue of the jobs."),
+        "max_parallel": {
+            "label": "Parallel jobs",
+            "description": "Jobs that run at one time on local; others are pending.",
+            "schema": {"type": ["integer", "null"], "minimum": 1},
+        },
+        "emulate_accelerators": {
+            "label": "Emulate accelerators",
+            "description": "On local: run jobs for TPUs and GPUs on the CPU, with a warning.",
+            "schema": {"type": ["boolean", "null"]},
+        },
+    }
+
+
+def _text(label: str, description: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
+
+
+def _options() -> dict[str, Any]:
+    """``hooks/settings.py`` reads these."""
+    return {
+        "project": _option("string", None, "Google Cloud project where the connection names none."),
+        "zone": _option("string", None, "Zone of the cluster where the connection names none."),
+        "cluster": _option("string", None, "Cluster where the connection names none."),
+        "namespace": _option("string", None, "Namespace where the connection names none."),
+        "output_root": _option("string", None, "Where outputs lie where the connection does not say."),
+        "max_parallel": _option("integer", None, "Jobs that run at one time on a local cluster."),
+        "installation_id": _option(
+            "string", None, "Name of this Airflow among all that share a cluster. Unset: made from key, home and URL."
+        ),
+        "poll_interval": _option("float", "5.0", "Seconds between two looks at a job's status."),
+        "min_dwell": _option("float", "10.0", "Shortest deferral in seconds: an earlier end would race the scheduler."),
+        "startup_timeout": _option("float", "86400.0", "Seconds from submit to the start of the function."),
+        "run_timeout": _option("float", None, "Seconds from the start of the function to its end. Unset: no limit."),
+        "stop_grace": _option("float", "30.0", "Seconds between SIGTERM and SIGKILL."),
+        "max_preemptions": _option("integer", "10", "How often a job's machine may be taken away."),
+        "cleanup": _option("string", "on_success", "When a job's objects are removed: on_success, always or never."),
+        "xcom_max_bytes": _option("integer", "49152", "Largest result in bytes that XCom holds itself."),
+        "log_lines_per_second": _option(
+            "float", "200.0", "Lines of job output in task logs, over all jobs of a process."
+        ),
+    }
+
+
+def _option(kind: str, default: str | None, description: str) -> dict[str, Any]:
+    return {"description": description, "version_added": "0.1.0", "type": kind, "example": None, "default": default}

@@ -7,7 +7,8 @@ failed, unless they cannot: one look shows everything that has to be set right.
 from __future__ import annotations
 
 import shutil
-import sys
+import subprocess
+import sysconfig
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,11 @@ def check_target(ports: Ports, target: Target) -> list[Check]:
     """
     return [
         _run("settings", _settings, "Correct section [kinetic] of airflow.cfg."),
-        _run("store", lambda: _store(ports, target), "Check that `bucket` exists and that this user may write to it."),
+        _run(
+            "store",
+            lambda: _writable(ports, target.store_root),
+            "Check that `bucket` exists and that this user may write to it.",
+        ),
         _run(
             "outputs", lambda: _writable(ports, target.output_root), "Set `output_root` to a place that can be written."
         ),
@@ -76,10 +81,6 @@ def _settings() -> str:
     return changed or "all defaults"
 
 
-def _store(ports: Ports, target: Target) -> str:
-    return _writable(ports, target.store_root)
-
-
 def _writable(ports: Ports, root: str) -> str:
     probe = f"{root}/.kinetic-check/{uuid.uuid4().hex}"
     data = probe.encode()
@@ -101,13 +102,23 @@ def _accelerators(target: Target) -> str:
 
 
 def _environments(target: Target) -> str:
-    """Where the local builder would find what makes environments."""
+    """Whether the local builder would find something that makes environments."""
     if target.platform != "local":
         return "images are built in the cloud"
-    beside = Path(sys.executable).with_name("uv")
-    for uv in (shutil.which("uv"), str(beside) if beside.exists() else None):
-        if uv:
+    beside = str(Path(sysconfig.get_path("scripts")) / "uv")
+    for uv in (shutil.which("uv"), beside):
+        if uv and _works(uv):
             return f"made by {uv}"
-    if find_spec("pip"):
-        return "made by pip; with uv they would be ready sooner"
-    raise ConfigurationError("Neither uv nor pip is installed.", advice="Install uv: `pip install uv`.")
+    if find_spec("ensurepip"):
+        return "made by pip, which is slower than uv"
+    raise ConfigurationError(
+        "There is neither uv nor pip to make environments.", advice="Install uv: `pip install uv`."
+    )
+
+
+def _works(executable: str) -> bool:
+    """A shim of a version manager may stand on PATH with nothing behind it."""
+    try:
+        return subprocess.run([executable, "--version"], capture_output=True, check=False, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow_provider_kinetic.hooks.settings import Settings
 from airflow_provider_kinetic.job.storage import path_to_uri, uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError, ConnectionError_
-from airflow_provider_kinetic.model.names import check_length
 from airflow_provider_kinetic.model.target import Platform, Target
 
 if TYPE_CHECKING:
@@ -121,14 +120,6 @@ def how_to_connect(conn_id: str) -> str:
         f"  export AIRFLOW_CONN_{conn_id.upper()}='{variable}'\n"
         "  or in the UI: Admin > Connections > Add Connection, type Kinetic."
     )
-
-
-def check_output_dir(output_dir: str, target: Target) -> str:
-    """An operator's ``output_dir`` as a URI without final slash.
-
-    :raises ConfigurationError: of another scheme than the store of the target, or too long.
-    """
-    return check_length(_location("output_dir", output_dir, target.store_root.partition("://")[0]), "output_dir")
 
 
 class _Sources:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_kinetic.hooks.connection import check_output_dir, target_of
+from airflow_provider_kinetic.hooks.connection import target_of
 from airflow_provider_kinetic.hooks.settings import Settings
 from airflow_provider_kinetic.model.errors import ConfigurationError, ConnectionError_
 from airflow_provider_kinetic.model.target import Target
@@ -152,16 +152,3 @@ def test_an_operator_cannot_pass_a_field_that_does_not_exist() -> None:
 def test_an_empty_argument_counts_as_given() -> None:
     with pytest.raises(ConfigurationError, match="`namespace`"):
         resolve({"platform": "local"}, overrides={"namespace": ""})
-
-
-def test_output_dir_has_the_scheme_of_the_store() -> None:
-    local = resolve({"platform": "local"})
-    gke = resolve({"platform": "gke", "project": "p"})
-    assert check_output_dir("/runs/a b/", local) == "file:///runs/a%20b"
-    assert check_output_dir("gs://b/run/", gke) == "gs://b/run"
-    with pytest.raises(ConfigurationError, match="`output_dir`"):
-        check_output_dir("gs://b/run", local)
-    with pytest.raises(ConfigurationError, match="`output_dir`"):
-        check_output_dir("/runs/a", gke)
-    with pytest.raises(ConfigurationError, match="900"):
-        check_output_dir("/" + "x" * 901, local)

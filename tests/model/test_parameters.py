@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_kinetic.model.errors import AcceleratorError, ConfigurationError, UnsupportedParameter
 from airflow_provider_kinetic.model import parameters
+from airflow_provider_kinetic.model.errors import AcceleratorError, ConfigurationError, UnsupportedParameter
 from airflow_provider_kinetic.model.parameters import EMULATED, SUPPORT
 from airflow_provider_kinetic.model.target import Platform, Target
 
