@@ -15,7 +15,7 @@ from airflow_provider_kinetic.model.images import Image, ImageRequest
 class ImageBuilder(Protocol):
     """Makes images."""
 
-    def request(self, category: str, requirements: str) -> ImageRequest:
+    def request_for(self, category: str, requirements: str) -> ImageRequest:
         """What an image for this category (``cpu``, ``gpu``, ``tpu``) and these filtered requirements must hold."""
 
     def find(self, request: ImageRequest) -> Image | None:

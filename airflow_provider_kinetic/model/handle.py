@@ -51,9 +51,11 @@ class JobHandle:
     """``gs://{bucket}``, or ``file:///…`` on the local platform."""
     cluster_uri: str | None = None
     """Which cluster runs it: ``file:///…`` on the local platform."""
+    output_root: str | None = None
     output_dir: str | None = None
     payload_sha256: str | None = None
     context_sha256: str | None = None
+    runner_sha256: str | None = None
     spec_sha256: str | None = None
     """Digest of what was asked for: an adopting task compares it with its own."""
     result_format: str = "pickle"

@@ -1,0 +1,193 @@
+"""The whole of Kinetic behind one connection: submit, attach, list, status, logs, result, cancel, clean up.
+
+Operators, triggers, the CLI and users' own tasks all come through here. The hook resolves the
+connection and opens the ports; the work itself is done by :mod:`airflow_provider_kinetic.lifecycle`,
+which knows nothing of Airflow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_kinetic.hooks.connection import CONN_TYPE, resolve_target
+from airflow_provider_kinetic.hooks.platforms import open_ports
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.model.errors import JobNotFound
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobState, JobStatus
+
+if TYPE_CHECKING:
+    from airflow_provider_kinetic.clusters.base import JobSummary
+    from airflow_provider_kinetic.lifecycle.cleanup import Halves
+    from airflow_provider_kinetic.lifecycle.ports import Ports
+    from airflow_provider_kinetic.model.target import Target
+
+DEFAULT_CONN_ID = "kinetic_default"
+
+
+class KineticHook(BaseHook):
+    """One connection of type ``kinetic``.
+
+    :param kinetic_conn_id: the connection.
+    :param overrides: values of connection fields that a task gave (``cluster``, …); None means not given.
+    """
+
+    conn_name_attr = "kinetic_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONN_TYPE
+    hook_name = "Kinetic"
+
+    def __init__(
+        self, kinetic_conn_id: str = DEFAULT_CONN_ID, *, overrides: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kinetic_conn_id = kinetic_conn_id
+        self.overrides = dict(overrides or {})
+
+    @cached_property
+    def target(self) -> Target:
+        """Where this connection runs jobs.
+
+        :raises ConnectionError_: the connection is missing or incomplete.
+        """
+        return resolve_target(self.kinetic_conn_id, self.overrides)
+
+    @classmethod
+    def of(cls, handle: JobHandle, kinetic_conn_id: str | None = None) -> KineticHook:
+        """The hook through which an existing job is reached: where it is says the handle, not the connection of today.
+
+        Only the credentials come from the connection, which is not even read for jobs of this machine.
+        """
+        hook = cls(kinetic_conn_id or handle.kinetic_conn_id or DEFAULT_CONN_ID)
+        hook.target = target_of_handle(handle, hook.kinetic_conn_id)
+        return hook
+
+    @cached_property
+    def ports(self) -> Ports:
+        return open_ports(self.target)
+
+    def get_conn(self) -> Ports:
+        return self.ports
+
+    def attach(self, job_id: str) -> JobHandle:
+        """The handle of a job, also of one that upstream's client submitted or that was cleaned up.
+
+        :raises JobNotFound: no job of that id is known here.
+        """
+        for uri in (f"{self.target.store_root}/{job_id}/{protocol.HANDLE}", self._kept_handle(job_id)):
+            try:
+                if uri:
+                    return JobHandle.from_json(self.ports.store.read(uri))
+            except ObjectMissing:
+                continue
+        raise JobNotFound(
+            f"There is no job {job_id!r} in {self.target.store_root}.",
+            advice=f"`airflow kinetic jobs list --conn-id {self.kinetic_conn_id}` shows the jobs of this connection. "
+            "A job that upstream's client has collected is gone with its result.",
+        )
+
+    def _kept_handle(self, job_id: str) -> str | None:
+        from airflow_provider_kinetic.lifecycle.cleanup import index_uri
+
+        try:
+            pointer = json.loads(self.ports.store.read(index_uri(self.target.output_root, job_id)))
+        except ObjectMissing:
+            return None
+        return TrialLayout(pointer["output_dir"]).kept(job_id, protocol.HANDLE)
+
+    def list(self) -> list[JobSummary]:
+        """Live jobs of the connection's cluster and namespace, newest first."""
+        return self.ports.cluster.list()
+
+    def status(self, handle: JobHandle) -> JobStatus:
+        """The job's state: the live one, else the one that was kept at its clean-up."""
+        from airflow_provider_kinetic.lifecycle.cleanup import kept_status
+
+        status = self.ports.cluster.status(handle)
+        if status.state is not JobState.NOT_FOUND:
+            return status
+        return kept_status(self.ports.store, handle) or status
+
+    def logs(self, handle: JobHandle, tail: int | None = None) -> str:
+        """What the job printed, or its last ``tail`` lines."""
+        from airflow_provider_kinetic.lifecycle import logs
+
+        if tail is not None:
+            return logs.last_output(self.ports, handle, tail)
+        return logs.whole_log(self.ports, handle)
+
+    def result(self, handle: JobHandle, *, trust_bucket: bool | None = None) -> Any:
+        """The function's value; raises what ``lifecycle.collect.collect`` raises."""
+        from airflow_provider_kinetic.lifecycle.collect import collect
+
+        return collect(self.ports, handle, self.status(handle), trust_bucket=trust_bucket)
+
+    def cancel(self, handle: JobHandle, *, by: str, wait: float = 0.0) -> bool:
+        """Stop the job; its artifacts stay. True when its machine has ended within ``wait`` seconds."""
+        from airflow_provider_kinetic.lifecycle import cleanup
+
+        return cleanup.cancel(self.ports, handle, by=by, wait=wait)
+
+    def cleanup(
+        self,
+        handle: JobHandle,
+        *,
+        by: str,
+        halves: Halves | None = None,
+        known: JobStatus | None = None,
+        force: bool = True,
+    ) -> JobStatus:
+        """Remove the job's object and artifacts; its outputs and its result stay. Idempotent.
+
+        :raises ConfigurationError: the job runs and ``force`` is false.
+        """
+        from airflow_provider_kinetic.lifecycle import cleanup
+
+        return cleanup.clean(self.ports, handle, by=by, halves=halves or cleanup.Halves(), known=known, force=force)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """For the Test button: which check failed, and what to do."""
+        from airflow_provider_kinetic.hooks.checks import check_target, summary
+        from airflow_provider_kinetic.model.errors import KineticError
+
+        try:
+            return summary(check_target(self.ports, self.target))
+        except KineticError as error:
+            return False, str(error)
+
+
+def target_of_handle(handle: JobHandle, kinetic_conn_id: str) -> Target:
+    """Where an existing job is."""
+    from airflow_provider_kinetic.model.target import Target
+
+    places: dict[str, Any] = {
+        "store_root": handle.root,
+        "project": handle.project,
+        "zone": handle.zone,
+        "cluster": handle.cluster_name,
+        "namespace": handle.namespace,
+    }
+    places |= {key: value for key in ("output_root", "cluster_uri") if (value := getattr(handle, key)) is not None}
+    if handle.platform == "local":
+        return Target(platform="local", kinetic_conn_id=kinetic_conn_id, **places)
+    return replace(resolve_target(kinetic_conn_id), **places)
+
+
+def load_result(reference: Mapping[str, Any], *, kinetic_conn_id: str = DEFAULT_CONN_ID) -> Any:
+    """The value behind the reference that a Kinetic task pushed instead of a large or special value.
+
+    :param reference: the task's XCom, ``{"uri", "type", "size", "sha256"}``.
+    :raises ArtifactCorrupt: the object is not the one that the job wrote.
+    :raises ResultUnreadable: the value's type cannot be imported here.
+    """
+    from airflow_provider_kinetic.lifecycle.collect import Reference, load
+
+    return load(KineticHook(kinetic_conn_id).ports.store, Reference.from_dict(reference))

@@ -1,0 +1,49 @@
+"""What the running task instance is: read from the context once, as plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.spec import TaskIdentity
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+XCOM_HANDLE = "kinetic_job"
+XCOM_JOB_ID = "job_id"
+XCOM_RESULT_URI = "result_uri"
+XCOM_OUTPUT_DIR = "output_dir"
+XCOM_LOG_CURSOR = "kinetic_log_cursor"
+
+
+def identity_of(context: Context) -> TaskIdentity:
+    ti = context["ti"]
+    return TaskIdentity(
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        try_number=ti.try_number,
+    )
+
+
+def push_handle(context: Context, handle: JobHandle) -> None:
+    """Push what other tasks, links and the trigger's guard read."""
+    ti = context["ti"]
+    values: dict[str, Any] = {
+        XCOM_HANDLE: handle.to_dict(),
+        XCOM_JOB_ID: handle.job_id,
+        XCOM_RESULT_URI: handle.result_uri,
+        XCOM_OUTPUT_DIR: handle.output_dir,
+    }
+    for key, value in values.items():
+        if value is not None:
+            ti.xcom_push(key=key, value=value)
+
+
+def describe(context: Context) -> str:
+    """Who acts, for marks that are left behind: ``dag.task run try``."""
+    identity = identity_of(context)
+    index = f"[{identity.map_index}]" if identity.map_index >= 0 else ""
+    return f"{identity.dag_id}.{identity.task_id}{index} {identity.run_id} try {identity.try_number}"

@@ -1,0 +1,121 @@
+"""Cancelling and cleaning up: idempotent, and in an order in which nothing is ever lost.
+
+Anybody may delete ``{store root}/{job id}/`` blindly (``contract`` M11), we do it too. Before that, what
+must outlive it is copied beside the outputs: the result, the handle and the final status with the
+digests. A pointer under the output root lets a job id be found after its clean-up.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.lifecycle.ports import Ports
+from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobStatus
+from airflow_provider_kinetic.stores.base import Store
+
+STATUS = "status.json"
+"""Beside the kept result: the final status of the job, with the digests of its objects."""
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def index_uri(output_root: str, job_id: str) -> str:
+    """Where a cleaned job's output directory is written down."""
+    return f"{output_root.rstrip('/')}/.kinetic/jobs/{job_id}.json"
+
+
+def cancel(ports: Ports, handle: JobHandle, *, by: str, wait: float = 0.0) -> bool:
+    """Stop the job and remove its object; artifacts stay. True when its machine has ended within ``wait`` seconds.
+
+    A mark is left first, so that a later try knows that the job did not fail but was stopped.
+    """
+    ports.store.write(handle.artifact(protocol.CANCELLED), json.dumps({"v": 1, "by": by, "at": now()}).encode())
+    return ports.cluster.delete(handle, wait=wait)
+
+
+def was_cancelled(store: Store, handle: JobHandle) -> bool:
+    return store.stat(handle.artifact(protocol.CANCELLED)) is not None
+
+
+def keep(store: Store, handle: JobHandle, status: JobStatus) -> None:
+    """Copy what must outlive the clean-up beside the outputs; the status goes last and says that all is there."""
+    for name in (protocol.HANDLE, protocol.RESULT, protocol.RESULT_JSON):
+        target = handle.kept(name)
+        if target is None:
+            return
+        try:
+            store.copy(handle.artifact(name), target)
+        except ObjectMissing:
+            continue
+    store.write(str(handle.kept(STATUS)), json.dumps(status.to_dict()).encode())
+
+
+def kept_status(store: Store, handle: JobHandle) -> JobStatus | None:
+    """The final status as it was kept, or None."""
+    target = handle.kept(STATUS)
+    if target is None:
+        return None
+    try:
+        return JobStatus.from_dict(json.loads(store.read(target)))
+    except (ObjectMissing, ValueError, KeyError):
+        return None
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Which half of a job to clean: its object on the cluster, its artifacts in the store."""
+
+    k8s: bool = True
+    artifacts: bool = True
+
+
+def clean(
+    ports: Ports,
+    handle: JobHandle,
+    *,
+    by: str,
+    halves: Halves = Halves(),
+    known: JobStatus | None = None,
+    force: bool = True,
+    wait: float = 0.0,
+) -> JobStatus:
+    """Remove the job's object and artifacts; outputs and what is kept beside them stay. Idempotent.
+
+    :param known: the final status as an observer saw it, with the digests of the results.
+    :param force: cancel a job that still runs.
+    :returns: the status before anything was removed.
+    :raises ConfigurationError: the job still runs and ``force`` is false.
+    """
+    status = ports.cluster.status(handle)
+    running = not status.state.terminal
+    if running and not force:
+        raise ConfigurationError(
+            f"Job {handle.job_id} is {status.state.value}: cleaning up would cancel it.",
+            advice="Wait for its end, or pass `--force` to cancel and clean it.",
+        )
+    if running:
+        cancel(ports, handle, by=by)
+    elif halves.k8s or halves.artifacts:
+        _keep_once(ports.store, handle, known or status, by=by)
+    if halves.k8s:
+        ports.cluster.delete(handle, wait=wait)
+    if halves.artifacts:
+        ports.store.delete_prefix(handle.prefix)
+    return status
+
+
+def _keep_once(store: Store, handle: JobHandle, status: JobStatus, *, by: str) -> None:
+    if handle.output_dir is None or kept_status(store, handle) is not None:
+        return
+    keep(store, handle, status)
+    pointer = {"v": 1, "output_dir": handle.output_dir, "by": by, "at": now()}
+    if handle.output_root is not None:
+        store.write(index_uri(handle.output_root, handle.job_id), json.dumps(pointer).encode())

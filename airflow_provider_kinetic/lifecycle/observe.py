@@ -1,0 +1,239 @@
+"""Watching a job to its end: one description, two drivers.
+
+:func:`watch` is a generator. It yields *effects* (look at the job, show new log lines, wait, cancel)
+and is sent their results; it touches nothing itself. The worker performs the effects one after the
+other and sleeps, the triggerer performs them in threads and awaits: the two modes cannot drift apart.
+
+Deadlines are judged by the server's clock as it stands in the status (``design`` 3.7), so an observer
+that was asleep does not time out a job that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_kinetic.lifecycle import cleanup
+from airflow_provider_kinetic.lifecycle.logs import chunks_after
+from airflow_provider_kinetic.lifecycle.ports import Ports
+from airflow_provider_kinetic.model.errors import InfrastructureError
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobState, JobStatus
+
+FAILURES = 20
+"""Looks in a row that may fail before the observation does: with the pauses between them some 15 minutes."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two looks while the cluster does not answer."""
+
+CHUNKS_PER_LOOK = 8
+"""Chunks of at most 64 KiB that one look shows; the rest follows at the next look."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended. ``timeout`` names the parameter whose deadline passed, ``cursor`` the last log chunk shown."""
+
+    status: JobStatus
+    cursor: str = ""
+    timeout: str = ""
+    limit: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"status": self.status.to_dict(), "cursor": self.cursor, "timeout": self.timeout, "limit": self.limit}
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> Outcome:
+        return cls(**{**raw, "status": JobStatus.from_dict(raw["status"])})
+
+
+@dataclass(frozen=True)
+class Look:
+    """Read the job's status."""
+
+    handle: JobHandle
+
+    def perform(self, ports: Ports) -> JobStatus:
+        return ports.cluster.status(self.handle)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Read new log chunks: a list of (cursor, text)."""
+
+    handle: JobHandle
+    cursor: str
+    limit: int | None = CHUNKS_PER_LOOK
+
+    def perform(self, ports: Ports) -> list[tuple[str, str]]:
+        return list(chunks_after(ports.store, self.handle, self.cursor, self.limit))
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Cancel the job because a deadline passed."""
+
+    handle: JobHandle
+    why: str
+
+    def perform(self, ports: Ports) -> None:
+        cleanup.cancel(ports, self.handle, by=self.why)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Say:
+    """Tell the people who watch."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class Show:
+    """Show the job's own output. ``cursor`` is the chunk that it ends."""
+
+    text: str
+    cursor: str
+
+
+Effect = Look | Tail | Cancel | Pause | Say | Show
+Watch = Generator[Effect, Any, Outcome]
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """Which parameter ends the observation, at how many seconds, and how many of them are left."""
+
+    parameter: str
+    limit: float
+    left: float
+
+
+@dataclass(frozen=True)
+class ExecutionTimeout:
+    """Airflow's ``execution_timeout``: seconds, and the Unix time at which they are over."""
+
+    seconds: float
+    at: float
+
+
+def deadline_of(handle: JobHandle, status: JobStatus, timeout: ExecutionTimeout | None = None) -> Deadline | None:
+    """The nearest deadline of a job that is not over.
+
+    Until its first start that is ``startup_timeout``, from then on ``run_timeout``, and always the task's own timeout.
+    """
+    now = status.server_time
+    if now is None or status.state.terminal:
+        return None
+    deadlines = [Deadline("execution_timeout", timeout.seconds, timeout.at - now)] if timeout else []
+    if status.started_at is None:
+        name, limit, since = "startup_timeout", handle.startup_timeout, status.created_at
+    else:
+        name, limit, since = "run_timeout", handle.run_timeout, status.started_at
+    if limit is not None and since is not None:
+        deadlines.append(Deadline(name, limit, since + limit - now))
+    return min(deadlines, key=lambda deadline: deadline.left, default=None)
+
+
+def describe(status: JobStatus) -> str:
+    """One line for the task log; equal lines are shown once."""
+    words = [status.state.value.lower().replace("_", " ")]
+    if status.message:
+        words.append(f"({status.message.rstrip('.')})")
+    if status.attempts > 1:
+        words.append(f"attempt {status.attempts}, preempted {status.preemptions}×")
+    return " ".join(words)
+
+
+def watch(handle: JobHandle, *, poll: float, cursor: str = "", timeout: ExecutionTimeout | None = None) -> Watch:
+    """Describe the observation of one job, from any moment of its life, to its end or deadline.
+
+    :param poll: seconds between two looks.
+    :param cursor: last log chunk that was already shown.
+    """
+    said, failures = "", 0
+    while True:
+        try:
+            status: JobStatus = yield Look(handle)
+            failures = 0
+        except InfrastructureError as error:
+            failures += 1
+            if failures > FAILURES:
+                raise
+            yield Say(f"Job {handle.job_id}: cannot be looked at ({error.summary}), asking again")
+            yield Pause(min(poll * 2**failures, LONGEST_PAUSE))
+            continue
+        if (line := describe(status)) != said:
+            said = line
+            yield Say(f"Job {handle.job_id}: {line}")
+        cursor = yield from _show(handle, cursor, None if status.state.terminal else CHUNKS_PER_LOOK)
+        if status.state.terminal:
+            return Outcome(status, cursor)
+        deadline = deadline_of(handle, status, timeout)
+        if deadline is not None and deadline.left <= 0:
+            return (yield from _expire(handle, status, deadline, cursor))
+        yield Pause(poll if deadline is None else max(0.05, min(poll, deadline.left)))
+
+
+def _expire(handle: JobHandle, status: JobStatus, deadline: Deadline, cursor: str) -> Watch:
+    yield Say(f"Job {handle.job_id}: {deadline.parameter} of {deadline.limit:.0f} s passed, cancelling")
+    yield Cancel(handle, f"{deadline.parameter} of {deadline.limit:.0f} s")
+    cursor = yield from _show(handle, cursor, None)
+    return Outcome(replace(status, state=JobState.FAILED), cursor, deadline.parameter, deadline.limit)
+
+
+def _show(handle: JobHandle, cursor: str, limit: int | None) -> Generator[Effect, Any, str]:
+    try:
+        chunks: list[tuple[str, str]] = yield Tail(handle, cursor, limit)
+    except InfrastructureError:
+        return cursor  # the next look shows what this one could not
+    for name, text in chunks:
+        yield Show(text, name)
+        cursor = name
+    return cursor
+
+
+def drive(
+    watching: Watch,
+    ports: Ports,
+    *,
+    say: Callable[[str], None],
+    show: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> Outcome:
+    """The worker's driver: perform each effect at once and block. ``sleep`` may raise to end the observation."""
+    try:
+        effect = next(watching)
+        while True:
+            try:
+                answer = _perform(effect, ports, say, show, sleep)
+            except InfrastructureError as error:
+                effect = watching.throw(error)
+            else:
+                effect = watching.send(answer)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
+
+
+def _perform(
+    effect: Effect,
+    ports: Ports,
+    say: Callable[[str], None],
+    show: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> Any:
+    if isinstance(effect, Pause):
+        return sleep(effect.seconds)
+    if isinstance(effect, Say):
+        return say(effect.line)
+    if isinstance(effect, Show):
+        return show(effect.text)
+    return effect.perform(ports)

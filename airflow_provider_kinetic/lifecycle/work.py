@@ -1,0 +1,51 @@
+"""What a task wants done, and the directory that it is done in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_kinetic.lifecycle import trial
+from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord
+from airflow_provider_kinetic.model import names
+from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.spec import JobSpec, TaskIdentity
+from airflow_provider_kinetic.model.target import Target
+from airflow_provider_kinetic.stores.base import Store
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a task wants done: the function with its arguments, and under which conditions."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    spec: JobSpec
+    identity: TaskIdentity
+    max_tries: int
+    secrets: Mapping[str, str]
+    output_dir: str | None = None
+    """Given by the user; else it is derived from the identity."""
+
+
+def output_directory(store: Store, target: Target, work: Work, record: SubmissionRecord) -> SubmissionRecord:
+    """Choose the output directory of a submission (``checkpointing`` 3.2).
+
+    The task's own directory, so that whatever is there continues; a new generation of it when what is there has
+    ended well, so that a clear of a finished training is a real rerun.
+    """
+    if work.output_dir is not None:
+        uri = names.check_length(work.output_dir.rstrip("/"), "output_dir")
+        scheme = target.output_root.partition("://")[0]
+        if uri.partition("://")[0] != scheme:
+            raise ConfigurationError(
+                f"`output_dir` is {uri!r}, but this platform keeps outputs under {target.output_root!r}.",
+                advice=f"Pass a URI that starts with {scheme}://, or leave `output_dir` out.",
+            )
+        return replace(record, output_dir=uri)
+    generation = record.generation
+    while trial.completed(store, uri := names.output_dir(target.output_root, work.identity, generation)):
+        generation += 1
+    return replace(record, output_dir=uri, generation=generation)

@@ -1,0 +1,169 @@
+"""Following a job from a task: in the worker or by deferral, with one ending.
+
+Whatever the mode, a task that follows a job does the same five things: look first (a job that is over is
+never deferred on), wait, show the rest of the log, tell how it ended, and, if it submitted the job, take
+it down when the task is taken down.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, TaskDeferralError
+
+from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.hooks.settings import load_settings
+from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome, drive, watch
+from airflow_provider_kinetic.model.diagnosis import timed_out
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobStatus
+from airflow_provider_kinetic.operators.killing import still_running
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+DRAIN_CHUNKS = 200
+"""Log chunks (at most 64 KiB each) that a resumed worker still shows; the log in the store is complete."""
+
+KILL_LOOK = 0.5
+"""Longest sleep in seconds of a worker that waits: so soon it sees that it was killed."""
+
+
+class Killed(AirflowException):
+    """The task was taken away while it waited."""
+
+
+class JobFollower(BaseOperator):
+    """Mixin state of an operator that waits for a job.
+
+    Subclasses set ``deferrable``, ``poll_interval`` and ``cancel_on_kill`` in their constructors and implement
+    :meth:`finish`.
+    """
+
+    deferrable: bool
+    poll_interval: float | None
+    kinetic_conn_id: str
+
+    _followed: JobHandle | None = None
+    _killed = False
+
+    def cancels(self, handle: JobHandle) -> bool:
+        """Whether the job dies with this task: only the task that submitted a job cancels it (design 1)."""
+        raise NotImplementedError
+
+    def finish(self, context: Context, handle: JobHandle, status: JobStatus) -> Any:
+        """The task's value, from a job that is over."""
+        raise NotImplementedError
+
+    def follow(self, context: Context, handle: JobHandle, status: JobStatus | None = None) -> Any:
+        """Wait for the job's end, then :meth:`finish`. ``status`` is a final one that is known already."""
+        self._followed = handle
+        hook = KineticHook.of(handle, self.kinetic_conn_id)
+        status = status or hook.status(handle)
+        if status.state.terminal:
+            return self._conclude(context, handle, Outcome(status))
+        if self.deferrable:
+            self._defer(context, handle)
+        watching = watch(handle, poll=self._poll(), timeout=self._timeout(context))
+        try:
+            outcome = drive(watching, hook.ports, say=self._say, show=self._show, sleep=self._sleep)
+        except (Exception, KeyboardInterrupt) as error:
+            if type(error).__name__ == "AirflowTaskTimeout" and self.cancels(handle):
+                hook.cancel(handle, by="execution_timeout")
+            raise
+        return self._conclude(context, handle, outcome)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:
+        """Second leg of a deferred task: the job is over, or its deadline has passed."""
+        handle = JobHandle.from_dict(context["ti"].xcom_pull(key="kinetic_job", task_ids=self.task_id) or {})
+        self._followed = handle
+        return self._conclude(context, handle, Outcome.from_dict(event or {}))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """A trigger that broke down must not leave its job behind."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralError:
+            raw = context["ti"].xcom_pull(key="kinetic_job", task_ids=self.task_id)
+            if raw and self.cancels(handle := JobHandle.from_dict(raw)):
+                KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the trigger failed")
+            raise
+
+    def on_kill(self) -> None:
+        """Take the job down with the task, unless the task instance goes on elsewhere (a worker that shuts down)."""
+        self._killed = True
+        handle = self._followed
+        if handle is None or not self.cancels(handle):
+            return
+        if still_running(self._ti):
+            self.log.info(
+                "The worker ends, the task does not: job %s goes on and the next try follows it", handle.job_id
+            )
+            return
+        KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the task was killed")
+        self.log.info("Job %s cancelled", handle.job_id)
+
+    _ti: Any = None
+
+    def _defer(self, context: Context, handle: JobHandle) -> None:
+        from airflow_provider_kinetic.triggers.job import KineticJobTrigger
+
+        settings = load_settings()
+        timeout = self._timeout(context)
+        self.defer(
+            trigger=KineticJobTrigger(
+                job=handle.to_dict(),
+                kinetic_conn_id=self.kinetic_conn_id,
+                poll=self._poll(),
+                fire_after=time.time() + settings.min_dwell,
+                timeout=[timeout.seconds, timeout.at] if timeout else None,
+                cancel_on_kill=self.cancels(handle),
+                lines_per_second=settings.log_lines_per_second,
+            ),
+            method_name="execute_complete",
+        )
+
+    def _conclude(self, context: Context, handle: JobHandle, outcome: Outcome) -> Any:
+        self._drain(handle, outcome.cursor)
+        if outcome.timeout:
+            raise timed_out(handle, outcome.timeout, outcome.limit)
+        return self.finish(context, handle, outcome.status)
+
+    def _drain(self, handle: JobHandle, cursor: str) -> None:
+        """Show what was printed after the last look."""
+        from airflow_provider_kinetic.lifecycle.logs import chunks_after
+
+        store = KineticHook.of(handle, self.kinetic_conn_id).ports.store
+        shown = 0
+        for _, text in chunks_after(store, handle, cursor, DRAIN_CHUNKS):
+            self._show(text)
+            shown += 1
+        if shown == DRAIN_CHUNKS:
+            self.log.info("The log goes on in %s", handle.logs)
+
+    def _timeout(self, context: Context) -> ExecutionTimeout | None:
+        limit: timedelta | None = self.execution_timeout
+        if limit is None:
+            return None
+        started = context["ti"].start_date
+        return ExecutionTimeout(limit.total_seconds(), (started + limit).timestamp())
+
+    def _poll(self) -> float:
+        return load_settings().poll_interval if self.poll_interval is None else self.poll_interval
+
+    def _say(self, line: str) -> None:
+        self.log.info("%s", line)
+
+    def _show(self, text: str) -> None:
+        for line in text.splitlines():
+            self.log.info("%s", line)
+
+    def _sleep(self, duration: float) -> None:
+        until = time.monotonic() + duration
+        while not self._killed and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, KILL_LOOK))
+        if self._killed:
+            raise Killed("The task was killed while its job ran.")

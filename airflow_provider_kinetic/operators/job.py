@@ -1,0 +1,244 @@
+"""What all operators that submit have in common: the parameters of a job and the way to its spec.
+
+The parameters carry upstream's names and meanings (``contract`` 1.2); ``docs/parameters.md`` says which platform
+honours which. They are checked when the task runs, against the platform of its connection, before
+anything is sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
+from airflow_provider_kinetic.hooks.task import describe, identity_of, push_handle
+from airflow_provider_kinetic.links.job import LINKS, push_links
+from airflow_provider_kinetic.model import parameters
+from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.spec import JobSpec
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_kinetic.lifecycle.submit import Submitted
+    from airflow_provider_kinetic.lifecycle.work import Work
+    from airflow_provider_kinetic.model.handle import JobHandle
+
+Seconds = float | timedelta
+RESULT_FORMATS = ("pickle", "json")
+
+
+def seconds(value: Seconds | None, default: float | None = None) -> float | None:
+    """A duration parameter as seconds; ``default`` where it was not given."""
+    if value is None:
+        return default
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+class KineticJobOperator(BaseOperator):
+    """Base of the operators that submit a job.
+
+    :param python_callable: the function to run. It travels by value, with what it uses of its project.
+    :param op_args: positional arguments of any size (templated).
+    :param op_kwargs: keyword arguments of any size (templated).
+    :param accelerator: ``"cpu"``, ``"l4"``, ``"a100x4"``, ``"tpu-v5litepod-4"``, …; ``:spot`` may be appended.
+    :param container_image: None or ``"bundled"``: an image with ``requirements``, built when it is missing;
+        ``"prebuilt"``; or the image to use. On the local platform a virtual environment or interpreter.
+    :param requirements: a list of requirements, or the path of a requirements.txt or pyproject.toml.
+        None: the nearest such file above the function's own (contract 4.4).
+    :param capture_env_vars: names (or ``PREFIX*``) of the worker's variables that the job gets.
+    :param env_vars: variables of the job. Values whose names look secret travel apart from the payload.
+    :param secrets: variables that never enter payload, log or listing.
+    :param output_dir: where the function keeps what lasts; it finds it as ``KINETIC_OUTPUT_DIR``. None: a directory of
+        this task instance, the same one at every retry.
+    :param startup_timeout: longest time from submit to first start.
+    :param run_timeout: longest time from the first start on, over all attempts.
+    :param stop_grace: time between SIGTERM and SIGKILL.
+    :param max_preemptions: how often the machine may be taken away within one Airflow try.
+    :param result_format: ``"pickle"``, or ``"json"`` for a result that is never unpickled on the worker.
+    :param kinetic_conn_id: connection of type ``kinetic``.
+    """
+
+    template_fields: Sequence[str] = (
+        "op_args",
+        "op_kwargs",
+        "accelerator",
+        "container_image",
+        "requirements",
+        "env_vars",
+        "output_dir",
+        "project",
+        "zone",
+        "cluster",
+        "namespace",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py", "env_vars": "json"}
+    shallow_copy_attrs: Sequence[str] = ("python_callable",)
+    operator_extra_links = LINKS
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any] | None = None,
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        accelerator: str = "tpu-v5e-1",
+        container_image: str | None = None,
+        base_image_repo: str | None = None,
+        requirements: Sequence[str] | str | None = None,
+        capture_env_vars: Sequence[str] | None = None,
+        env_vars: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        project: str | None = None,
+        zone: str | None = None,
+        cluster: str | None = None,
+        namespace: str | None = None,
+        backend: str | None = None,
+        volumes: Mapping[str, Any] | None = None,
+        spot: bool = False,
+        debug: bool = False,
+        output_dir: str | None = None,
+        startup_timeout: Seconds | None = None,
+        run_timeout: Seconds | None = None,
+        stop_grace: Seconds | None = None,
+        max_preemptions: int | None = None,
+        result_format: str = "pickle",
+        kinetic_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if python_callable is not None:
+            self.python_callable = python_callable
+        self.op_args = op_args or ()
+        self.op_kwargs = op_kwargs or {}
+        self.accelerator = accelerator
+        self.container_image = container_image
+        self.base_image_repo = base_image_repo
+        self.requirements = requirements
+        self.capture_env_vars = capture_env_vars
+        self.env_vars = env_vars
+        self.secrets = secrets
+        self.project = project
+        self.zone = zone
+        self.cluster = cluster
+        self.namespace = namespace
+        self.backend = backend
+        self.volumes = volumes
+        self.spot = spot
+        self.debug = debug
+        self.output_dir = output_dir
+        self.startup_timeout = startup_timeout
+        self.run_timeout = run_timeout
+        self.stop_grace = stop_grace
+        self.max_preemptions = max_preemptions
+        self.result_format = result_format
+        self.kinetic_conn_id = kinetic_conn_id
+        if result_format not in RESULT_FORMATS:
+            raise ConfigurationError(
+                f"`result_format` is {result_format!r}; it must be one of {', '.join(RESULT_FORMATS)}."
+            )
+
+    @cached_property
+    def hook(self) -> KineticHook:
+        """The hook of the connection, with the places that this task gives itself."""
+        places = {name: getattr(self, name) for name in ("project", "zone", "cluster", "namespace")}
+        return KineticHook(self.kinetic_conn_id, overrides=places)
+
+    def submit(self, context: Context) -> Submitted:
+        """Make sure that this task instance's job exists; adopt or find the result of an earlier try's."""
+        from airflow_provider_kinetic.hooks.journal import TaskStateJournal
+        from airflow_provider_kinetic.lifecycle.submit import ensure
+
+        target = self.hook.target
+        given = {name: getattr(self, name, None) for name in parameters.SUPPORT}
+        for warning in parameters.check(target, given):
+            self.log.warning("%s", warning)
+        submitted = ensure(
+            self.hook.ports,
+            target,
+            self._work(context),
+            TaskStateJournal(context["task_state_store"]),
+            say=lambda line: self.log.info("%s", line),
+        )
+        self.announce(context, submitted.handle)
+        return submitted
+
+    def announce(self, context: Context, handle: JobHandle) -> None:
+        """Push the XComs and links of a job."""
+        push_handle(context, handle)
+        push_links(context)
+
+    def _work(self, context: Context) -> Work:
+        from airflow_provider_kinetic.lifecycle.work import Work
+        from airflow_provider_kinetic.packaging.environment import capture, split
+
+        function = self._function()
+        captured, given = capture(self.capture_env_vars, os.environ), split(self.env_vars or {})
+        return Work(
+            function=function,
+            args=tuple(self.op_args),
+            kwargs=self._call_kwargs(context, function),
+            spec=self._spec(function, {**captured.plain, **given.plain}),
+            identity=identity_of(context),
+            max_tries=context["ti"].max_tries,
+            secrets={**captured.secret, **given.secret, **(self.secrets or {})},
+            output_dir=self.output_dir,
+        )
+
+    def _function(self) -> Callable[..., Any]:
+        function = getattr(self, "python_callable", None)
+        if not callable(function):
+            raise ConfigurationError(
+                f"Task {self.task_id!r} has no function to run.",
+                advice="Pass `python_callable=`, use `@task.kinetic`, or pass `job_id=` to attach to a job.",
+            )
+        return function  # type: ignore[no-any-return]
+
+    def _call_kwargs(self, context: Context, function: Callable[..., Any]) -> dict[str, Any]:
+        from airflow_provider_kinetic.operators.context_values import inject
+
+        return inject(function, self.op_args, self.op_kwargs, context)
+
+    def _spec(self, function: Callable[..., Any], env: Mapping[str, str]) -> JobSpec:
+        from airflow_provider_kinetic.hooks.settings import load_settings
+
+        settings = load_settings()
+        return JobSpec(
+            func_name=getattr(function, "__name__", type(function).__name__),
+            accelerator=self.accelerator,
+            container_image=self.container_image,
+            base_image_repo=self.base_image_repo,
+            backend=self.backend,
+            spot=self.spot,
+            env=env,
+            requirements=self._requirements(function),
+            result_format=self.result_format,
+            startup_timeout=seconds(self.startup_timeout, settings.startup_timeout),
+            run_timeout=seconds(self.run_timeout, settings.run_timeout),
+            stop_grace=seconds(self.stop_grace, settings.stop_grace) or 0.0,
+            max_preemptions=settings.max_preemptions if self.max_preemptions is None else self.max_preemptions,
+        )
+
+    def _requirements(self, function: Callable[..., Any]) -> str | None:
+        """Filtered requirements of a bundled image; None where the image was named."""
+        from airflow_provider_kinetic.operators.requirements import requirements_text
+
+        if self.container_image not in (None, "bundled"):
+            return None
+        code = inspect.unwrap(function)
+        try:
+            folder = Path(inspect.getfile(code)).parent
+        except TypeError:
+            folder = Path.cwd()
+        return requirements_text(self.requirements, folder, warn=lambda line: self.log.warning("%s", line))
+
+    def actor(self, context: Context) -> str:
+        return describe(context)

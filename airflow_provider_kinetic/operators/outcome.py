@@ -1,0 +1,58 @@
+"""From a job that is over to the value of a task."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.hooks.settings import load_settings
+from airflow_provider_kinetic.model.errors import KineticError, UserCodeError
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobState, JobStatus
+from airflow_provider_kinetic.operators.values import check_multiple_outputs, plain, small
+
+
+class Collecting(Protocol):
+    """What is asked of the operator that collects."""
+
+    do_xcom_push: bool
+    multiple_outputs: bool
+    trust_bucket: bool | None
+
+    @property
+    def log(self) -> Any: ...
+
+
+def value_of(operator: Collecting, hook: KineticHook, handle: JobHandle, status: JobStatus) -> Any:
+    """The value to push; None when nothing is pushed, and then nothing is downloaded.
+
+    :raises KineticError: the job failed; the remote traceback is in the task log.
+    """
+    from airflow_provider_kinetic.lifecycle import collect
+
+    entry = status.objects.get(handle.result_name, {})
+    succeeded = status.state is JobState.SUCCEEDED
+    if succeeded and not operator.do_xcom_push:
+        return None
+    limit = load_settings().xcom_max_bytes
+    multiple = bool(getattr(operator, "multiple_outputs", False))
+    if succeeded and not multiple and (entry.get("json") is False or (entry.get("size") or 0) > 4 * limit):
+        return collect.reference(hook.ports.store, handle, status).to_dict()
+    try:
+        value = collect.collect(hook.ports, handle, status, trust_bucket=operator.trust_bucket)
+    except KineticError as error:
+        _show(operator, error)
+        raise
+    if not operator.do_xcom_push:
+        return None
+    if multiple:
+        check_multiple_outputs(value, limit)
+        return value
+    if plain(value) and small(value, limit):
+        return value
+    return collect.reference(hook.ports.store, handle, status).to_dict()
+
+
+def _show(operator: Collecting, error: KineticError) -> None:
+    if isinstance(error, UserCodeError) and error.remote_traceback:
+        operator.log.error("Traceback in the job:\n%s", error.remote_traceback.rstrip())

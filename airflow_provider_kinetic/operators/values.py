@@ -1,0 +1,38 @@
+"""What goes into XCom: the value itself when it is small and JSON, else a reference to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow_provider_kinetic.model.errors import ResultError, ResultTooLarge
+
+
+def plain(value: Any) -> bool:
+    """Whether JSON keeps the value as it is: text keys, no foreign type, at any depth."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return type(value) in (type(None), str, bool, int, float)
+    if type(value) in (list, tuple):
+        return all(plain(item) for item in value)
+    if type(value) is dict:
+        return all(type(key) is str and plain(item) for key, item in value.items())
+    return False
+
+
+def small(value: Any, limit: int) -> bool:
+    """Whether the value's JSON fits into ``limit`` bytes."""
+    return len(json.dumps(value).encode()) <= limit
+
+
+def check_multiple_outputs(value: Any, limit: int) -> None:
+    """:raises ResultError: ``multiple_outputs`` was asked for and the value cannot be taken apart in XCom."""
+    if not plain(value):
+        raise ResultError(
+            f"`multiple_outputs` needs a dict of plain values; the function returned {type(value).__name__}.",
+            advice="Return JSON-able values, or leave `multiple_outputs` out and use load_result() downstream.",
+        )
+    if not small(value, limit):
+        raise ResultTooLarge(
+            f"The value is larger than the {limit} bytes that XCom takes, and `multiple_outputs` forbids a reference.",
+            advice="Raise [kinetic] xcom_max_bytes, return less, or leave `multiple_outputs` out.",
+        )
