@@ -118,10 +118,10 @@ class LocalCluster:
             with (folder / files.OUTPUT).open("rb") as file:
                 end = file.seek(0, os.SEEK_END)
                 file.seek(max(record.state.get("offset", 0), end - _TAIL_BYTES))
-                text = file.read().decode("utf-8", "replace")
+                output = file.read().splitlines(keepends=True)
         except FileNotFoundError:
             return ""
-        return "".join(text.splitlines(keepends=True)[-lines:])
+        return b"".join(output[-lines:]).decode("utf-8", "replace")
 
     def list(self) -> builtins.list[JobSummary]:
         """Every job below the root, newest first (``Cluster.list``)."""

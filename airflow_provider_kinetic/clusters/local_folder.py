@@ -25,7 +25,7 @@ from airflow_provider_kinetic.clusters.local_record import Record
 
 STAGING = ".staging"
 _STALE = 60.0
-"""Seconds after which an ownerless folder in staging belongs to a creator that died."""
+"""Seconds; long enough for anybody alive to go on."""
 
 _NODE_CODE = "import sys; sys.path.append(sys.argv[1]); from local_node.node import main; main(sys.argv[2])"
 _DETACH = '"$@" &'
@@ -58,12 +58,12 @@ def publish(folder: Path, order: Mapping[str, Any], secrets: Mapping[str, str]) 
     return owner
 
 
-def sweep(root: Path) -> None:
-    """Remove drafts whose creator died and remains of interrupted removals."""
+def sweep(root: Path, *, stale: float = _STALE) -> None:
+    """Remove drafts and half-removed folders that nobody has owned or touched for ``stale`` seconds."""
     for place in (STAGING, files.TRASH):
         with suppress(FileNotFoundError):
             for left in (root / place).iterdir():
-                if time.time() - left.stat().st_ctime > _STALE and not files.held(left / files.LOCK):
+                if time.time() - left.stat().st_ctime > stale and not files.held(left / files.LOCK):
                     shutil.rmtree(left, ignore_errors=True)
 
 
