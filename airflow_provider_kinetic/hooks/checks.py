@@ -36,7 +36,7 @@ class Check:
 def check_target(ports: Ports, target: Target) -> list[Check]:
     """Every check of the target, in the order in which a first job would meet it.
 
-    Leaves nothing behind; never raises for what it finds.
+    Leaves no object behind; never raises for what it finds.
     """
     return [
         _run("settings", _settings, "Correct section [kinetic] of airflow.cfg."),
@@ -82,7 +82,7 @@ def _settings() -> str:
 
 
 def _writable(ports: Ports, root: str) -> str:
-    probe = f"{root}/.kinetic-check/{uuid.uuid4().hex}"
+    probe = f"{root}/.kinetic-check-{uuid.uuid4().hex}"
     data = probe.encode()
     ports.store.write(probe, data)
     try:
