@@ -177,7 +177,8 @@ def target_of_handle(handle: JobHandle, kinetic_conn_id: str) -> Target:
     }
     places |= {key: value for key in ("output_root", "cluster_uri") if (value := getattr(handle, key)) is not None}
     if handle.platform == "local":
-        return Target(platform="local", kinetic_conn_id=kinetic_conn_id, **places)
+        environments = f"{handle.root.rpartition('/')[0]}/environments"
+        return Target(platform="local", kinetic_conn_id=kinetic_conn_id, environments_uri=environments, **places)
     return replace(resolve_target(kinetic_conn_id), **places)
 
 
