@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException, TaskDeferralError
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.hooks.settings import load_settings
+from airflow_provider_kinetic.hooks.task import XCOM_HANDLE
 from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome, drive, watch
 from airflow_provider_kinetic.model.diagnosis import timed_out
 from airflow_provider_kinetic.model.handle import JobHandle
@@ -78,7 +79,7 @@ class JobFollower(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:
         """Second leg of a deferred task: the job is over, or its deadline has passed."""
-        handle = JobHandle.from_dict(context["ti"].xcom_pull(key="kinetic_job", task_ids=self.task_id) or {})
+        handle = JobHandle.from_dict(self._pushed(context) or {})
         self._followed = handle
         return self._conclude(context, handle, Outcome.from_dict(event or {}))
 
@@ -87,10 +88,15 @@ class JobFollower(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
-            raw = context["ti"].xcom_pull(key="kinetic_job", task_ids=self.task_id)
+            raw = self._pushed(context)
             if raw and self.cancels(handle := JobHandle.from_dict(raw)):
                 KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the trigger failed")
             raise
+
+    def _pushed(self, context: Context) -> Any:
+        """The handle as the first leg of this task instance pushed it; a mapped task has one for each index."""
+        ti = context["ti"]
+        return ti.xcom_pull(key=XCOM_HANDLE, task_ids=self.task_id, map_indexes=ti.map_index)
 
     def on_kill(self) -> None:
         """Take the job down with the task, unless the task instance goes on elsewhere (a worker that shuts down)."""

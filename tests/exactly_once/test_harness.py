@@ -10,7 +10,7 @@ from airflow.sdk import DAG, BaseOperator, task
 from airflow.sdk.exceptions import TaskDeferralTimeout
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from installation import Installation, TaskKey
-from tasks import expire, interrupt, run, work
+from tasks import Shutdown, expire, run, watch, work
 
 
 class Alarm(BaseTrigger):
@@ -200,19 +200,33 @@ def test_a_clear_raises_max_tries_unless_the_task_runs(db, told):
     assert (row.state, row.try_number, row.max_tries, db.clear_numbers) == ("restarting", 2, 3, {"run_1": 2})
 
 
-@pytest.mark.parametrize(
-    ("act", "after"), [(True, ["try 1", "killed", "cleaned", ""]), (False, ["try 1", "cleaned", ""])]
-)
-def test_only_a_users_action_kills_a_trigger(db, told, act, after):
-    sleeper = in_dag(told=told, seconds=60)
+@pytest.fixture
+def deferred(db, told):
     key = TaskKey("sleep", "sleeper", "run_1")
     db.queue(key)
-    work(sleeper, db, key)
+    work(in_dag(told=told, seconds=60), db, key)
+    return key
 
-    interrupt(db, key, when=told.exists, act=(lambda: db.mark(key, "failed")) if act else None)
 
-    assert told.read_text().split("\n") == after
-    assert db.rows[key].state == ("failed" if act else "deferred")
+@pytest.mark.parametrize("act", ["mark", "clear"])
+def test_a_users_action_kills_the_trigger(db, told, deferred, act):
+    def meanwhile():
+        if told.exists() and db.rows[deferred].state == "deferred":
+            db.mark(deferred, "failed") if act == "mark" else db.clear(deferred)
+
+    assert watch(db, deferred, meanwhile=meanwhile) is None
+    assert told.read_text().split("\n") == ["try 1", "killed", "cleaned", ""]
+    assert db.rows[deferred].state == ("failed" if act == "mark" else "queued")
+
+
+def test_a_shutdown_of_the_triggerer_kills_nothing(db, told, deferred):
+    def meanwhile():
+        if told.exists():
+            raise Shutdown
+
+    assert watch(db, deferred, meanwhile=meanwhile) is None
+    assert told.read_text().split("\n") == ["try 1", "cleaned", ""]
+    assert db.rows[deferred].state == "deferred"
 
 
 def test_an_installation_survives_on_disk(tmp_path, told):

@@ -100,6 +100,11 @@ class Installation:
             yield self
             self._write()
 
+    def refresh(self) -> None:
+        """See what others have changed."""
+        if self.path is not None:
+            self._read()
+
     def _read(self) -> None:
         assert self.path is not None
         raw = json.loads(self.path.read_text())

@@ -31,7 +31,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from execution_api import ExecutionApi
 from installation import Installation, TaskKey
 
-USER_ACTION = "triggerer: cancelled by a user's action"
+USER_ACTION = "cancelled by a user's action"
+TICK = 0.05
+"""Seconds between two looks of the triggerer at what is still its own."""
 
 
 @dataclass(frozen=True)
@@ -83,23 +85,37 @@ def work(task: Any, db: Installation, key: TaskKey, *, api: ExecutionApi | None 
     return outcome
 
 
-def watch(db: Installation, key: TaskKey, *, api: ExecutionApi | None = None) -> Any:
+def watch(
+    db: Installation,
+    key: TaskKey,
+    *,
+    api: ExecutionApi | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Any:
     """The triggerer runs the trigger until it fires and queues the task again; returns the event's payload.
 
-    A trigger that raises, or ends without an event, sends the task back to fail, as the real one does.
+    A trigger that raises, or ends without an event, sends the task back to fail, as the real one does. When the task
+    is taken away from it (cleared, marked) its ``on_kill`` runs. ``meanwhile`` is called all the time; it may change
+    ``db`` and it may raise :class:`Shutdown`.
     """
-    try:
-        with triggerer(api or ExecutionApi(db), db, key) as trigger:
-            events = asyncio.run(_events(trigger))
-        assert events, f"{type(trigger).__name__} ended without an event"
-    except Exception as error:
-        trace = traceback.format_exception(error)
-        db.resume(key, "__fail__", {"error": "Trigger failure", "traceback": trace})
+    with triggerer(api or ExecutionApi(db), db, key) as trigger:
+        try:
+            events = asyncio.run(_run_trigger(trigger, db, key, meanwhile))
+        except Shutdown:
+            return None
+        except Exception as error:
+            trace = traceback.format_exception(error)
+            db.resume(key, "__fail__", {"error": "Trigger failure", "traceback": trace})
+            return None
+    if not events:
         return None
-    row = db.rows[key]
-    kwargs = deserialize(row.next_kwargs or {})
-    db.resume(key, str(row.next_method), serialize({**kwargs, "event": events[0].payload}))
+    kwargs = deserialize(db.rows[key].next_kwargs or {})
+    db.resume(key, str(db.rows[key].next_method), serialize({**kwargs, "event": events[0].payload}))
     return events[0].payload
+
+
+class Shutdown(Exception):
+    """The triggerer was asked to end: triggers are cleaned up, not killed, and run again elsewhere."""
 
 
 def expire(db: Installation, key: TaskKey) -> None:
@@ -107,47 +123,38 @@ def expire(db: Installation, key: TaskKey) -> None:
     db.resume(key, "__fail__", {"error": "Trigger timeout"})
 
 
-def interrupt(
-    db: Installation, key: TaskKey, *, when: Callable[[], bool], act: Callable[[], object] | None = None
-) -> None:
-    """Stop the trigger as the triggerer does once ``when`` is true.
-
-    With ``act``, a user's action (mark, clear) that is done first: the trigger's ``on_kill`` runs and is cancelled
-    once more a second later (``airflow`` 0.2). Without, the triggerer shuts down: ``cleanup`` alone.
-    """
-
-    async def main(trigger: BaseTrigger) -> None:
-        running = asyncio.create_task(_cancellable(trigger))
-        while not when() and not running.done():  # noqa: ASYNC110 - another process does what it waits for
-            await asyncio.sleep(0.05)
-        assert not running.done(), f"the trigger fired before it was interrupted: {running}"
-        if act is not None:
-            act()
-        running.cancel(USER_ACTION if act else None)
-        await asyncio.wait([running], timeout=1)
-        running.cancel(USER_ACTION if act else None)
-        background = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.wait_for(asyncio.gather(running, *background, return_exceptions=True), 60)
-
-    with triggerer(ExecutionApi(db), db, key) as trigger:
-        asyncio.run(main(trigger))
-
-
-async def _events(trigger: BaseTrigger) -> list[TriggerEvent]:
+async def _run_trigger(
+    trigger: BaseTrigger, db: Installation, key: TaskKey, meanwhile: Callable[[], object]
+) -> list[TriggerEvent]:
+    """As ``TriggerRunner``: cancelled by a user's action it is cancelled once more a second later (``airflow`` 0.2)."""
+    running = asyncio.create_task(_guarded(trigger))
+    mine = db.rows[key].id
     try:
-        return [event async for event in trigger.run()]
+        while not running.done():
+            await asyncio.wait([running], timeout=TICK)
+            meanwhile()
+            db.refresh()
+            if db.rows[key].id != mine or db.rows[key].trigger is None:
+                running.cancel(USER_ACTION)
+                await asyncio.wait([running], timeout=1)
+                running.cancel(USER_ACTION)
+                return []
+        assert running.result(), f"{type(trigger).__name__} ended without an event"
+        return running.result()
     finally:
-        await trigger.cleanup()
+        running.cancel()
+        background = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(asyncio.gather(*background, return_exceptions=True), 60)
 
 
-async def _cancellable(trigger: BaseTrigger) -> None:
+async def _guarded(trigger: BaseTrigger) -> list[TriggerEvent]:
     """As ``TriggerRunner.run_trigger``."""
     try:
-        async for event in trigger.run():
-            raise AssertionError(f"fired {event}")
+        return [event async for event in trigger.run()]
     except asyncio.CancelledError as cancelled:
         if cancelled.args == (USER_ACTION,):
             await trigger.on_kill()
+        raise
     finally:
         await trigger.cleanup()
 

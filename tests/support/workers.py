@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -28,6 +29,9 @@ PRELOAD = [
     "airflow.triggers.base",
     "airflow_provider_kinetic.hooks.kinetic",
 ]
+NO_WAITING = {"AIRFLOW__KINETIC__MIN_DWELL": "0", "AIRFLOW__KINETIC__POLL_INTERVAL": "0.1"}
+"""No scheduler is there that a quick trigger could race (``airflow`` 0.5)."""
+
 PATIENCE = 60.0
 """Seconds until a leg that does not end counts as hanging."""
 
@@ -65,6 +69,7 @@ def perform(leg: Leg) -> None:
     from execution_api import ExecutionApi
     from tripwire import Tripwire
 
+    os.environ.update(NO_WAITING)
     wire = Tripwire(leg.folder / "crossings", leg.kill_at)
     wire.watch_local_platform()
     db = Installation.load(leg.installation)
@@ -84,6 +89,8 @@ class Theatre:
     folder: Path
     legs: list[str] = field(default_factory=list)
     """What ran: ``"work"``, ``"watch"``, or ``"work!"`` where the process was killed."""
+    process: Any = None
+    """The newest one."""
 
     @property
     def db(self) -> Installation:
@@ -110,37 +117,84 @@ class Theatre:
 
     def play(self, kill_at: str | None = None) -> TaskRow:
         """Run the task to its end; kill, once, the process that comes by ``kill_at``."""
-        while (row := self.row).state in ("queued", "deferred"):
-            kind = "work" if row.state == "queued" else "watch"
-            killed = self._process(kind, kill_at)
-            self.legs.append(kind + "!" * killed)
-            if killed:
+        while self.begin(kill_at):
+            if self._ended(PATIENCE):
                 kill_at = None
-                self._notice_the_loss(kind)
         return self.row
 
-    def _process(self, kind: str, kill_at: str | None) -> bool:
-        """Run one leg in a process of its own; whether it was killed."""
+    def play_until(self, condition: Callable[[], bool]) -> None:
+        """Run the task until the condition holds, and leave the worker or triggerer of that moment at its work."""
+        while self.begin():
+            while self.process.is_alive():
+                if condition():
+                    return
+                self.process.join(0.05)
+            self._ended(0)
+        raise AssertionError(f"the task ended first: {self.row}\n{self.output[-3000:]}")
+
+    def play_on(self) -> TaskRow:
+        """Go on after ``play_until``."""
+        self._ended(PATIENCE)
+        return self.play()
+
+    def begin(self, kill_at: str | None = None) -> bool:
+        """Start the process that is due; False when the task has ended."""
+        kind = {"queued": "work", "deferred": "watch"}.get(str(self.row.state))
+        if kind is None:
+            return False
+        self.legs.append(kind)
         leg = Leg(kind, self.dag_file, self.folder / "airflow.json", self.key, self.folder, kill_at)
-        process = server().Process(target=perform, args=(leg,))
-        process.start()
-        process.join(PATIENCE)
-        if process.is_alive():
-            process.kill()
+        self.process = server().Process(target=perform, args=(leg,))
+        self.process.start()
+        return True
+
+    def lose(self) -> None:
+        """SIGKILL for the worker or triggerer that is at work."""
+        self.process.kill()
+        assert self._ended(PATIENCE)
+
+    def clear(self, *, retries: int = 1) -> None:
+        """A user clears the task. A worker gets SIGTERM and, five seconds later, SIGKILL (``airflow`` 3.3)."""
+        self.db.clear(self.key, retries=retries)
+        self._end_killed_leg()
+        if self.row.state == "restarting":
+            self.db.retry(self.key)
+
+    def mark(self, state: str) -> None:
+        """A user marks the task."""
+        self.db.mark(self.key, state)
+        self._end_killed_leg()
+
+    def _end_killed_leg(self) -> None:
+        if self.legs[-1] == "work":
+            self.process.terminate()
+        self.process.join(5 if self.legs[-1] == "work" else PATIENCE)
+        self.process.kill()
+        self.process.join()
+
+    def _ended(self, patience: float) -> bool:
+        """Wait for the process; whether it was killed."""
+        kind = self.legs[-1]
+        self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
             raise AssertionError(f"{kind} of {self.key.task_id} hangs:\n{self.output[-3000:]}")
-        assert process.exitcode in (0, -signal.SIGKILL), f"{kind} ended with {process.exitcode}:\n{self.output[-3000:]}"
-        return process.exitcode != 0
+        code = self.process.exitcode
+        assert code in (0, -signal.SIGKILL), f"{kind} ended with {code}:\n{self.output[-3000:]}"
+        if code != 0:
+            self.legs[-1] += "!"
+            self._notice_the_loss(kind)
+        return code != 0
 
     def _notice_the_loss(self, kind: str) -> None:
         """What the scheduler does about a worker that is gone; a lost triggerer's triggers go to the next one."""
-        db = self.db
-        row = db.rows[self.key]
+        row = self.row
         if kind == "watch" or row.state not in ("queued", "running"):
             return
         if row.should_retry:
-            db.retry(self.key)
+            self.db.retry(self.key)
         else:
-            db.mark(self.key, "failed")
+            self.db.mark(self.key, "failed")
 
 
 def server() -> Any:

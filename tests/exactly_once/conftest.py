@@ -1,0 +1,27 @@
+"""The same tests for a task that waits in its worker and for one that defers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from installation import TaskKey, local_connection
+from project import Project
+from workers import Theatre
+
+
+@pytest.fixture(params=[False, True], ids=["waiting", "deferrable"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
+    made = Project.make(tmp_path, deferrable=request.param)
+    yield made
+    for process in made.processes:
+        process.kill()
+
+
+@pytest.fixture
+def theatre(project: Project) -> Theatre:
+    """The project's task, queued for the first of two tries."""
+    theatre = Theatre(project.dag_file, TaskKey("twice", "double", "run_1"), project.folder)
+    theatre.open(local_connection(project.platform))
+    return theatre
