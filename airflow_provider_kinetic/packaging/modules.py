@@ -43,8 +43,8 @@ def by_value_modules(plan: PackagingPlan, func: Callable[..., Any]) -> list[Modu
 
 
 def _is_written_by_user(module: ModuleType, plan: PackagingPlan, own: str | None, folders: dict[str, str]) -> bool:
-    file = vars(module).get("__file__")  # no getattr: a lazy module would load now
-    if not isinstance(file, str):
+    file = _file(module)
+    if file is None:
         return False
     folder, base = os.path.split(file)
     if folder not in folders:
@@ -56,6 +56,16 @@ def _is_written_by_user(module: ModuleType, plan: PackagingPlan, own: str | None
     if not real.startswith(prefix) or is_installed(real, plan.root):
         return False
     return DEFAULT_EXCLUDED_FOLDERS.isdisjoint(Path(real[len(prefix) :]).parts)
+
+
+def _file(module: ModuleType) -> str | None:
+    """The file of a module, or what would be the file of a package that has none."""
+    attributes = vars(module)  # no getattr: a lazy module would load now
+    file = attributes.get("__file__")
+    if file is None and attributes.get("__spec__") is not None:
+        folder = next(iter(attributes.get("__path__") or ()), None)
+        file = None if folder is None else f"{folder}{os.sep}__init__.py"
+    return file if isinstance(file, str) else None
 
 
 @contextmanager

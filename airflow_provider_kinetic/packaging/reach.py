@@ -11,7 +11,7 @@ import dis
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 Path = tuple[str, ...]
 
@@ -117,7 +117,7 @@ class ModuleParts:
         return self._stand_in(value)
 
     def _order(self, module: types.ModuleType, path: Path, orders: list[_Attribute]) -> None:
-        value = getattr(module, path[0], _MISSING)
+        value: Any = getattr(module, path[0], _MISSING)
         if value is _MISSING:
             return
         inner = len(path) > 1 and self._is_divisible(value)
@@ -132,7 +132,7 @@ class ModuleParts:
     def _stand_in(self, module: types.ModuleType) -> types.ModuleType:
         return self._parts.setdefault(module.__name__, types.ModuleType(module.__name__))
 
-    def _is_divisible(self, value: Any) -> TypeGuard[types.ModuleType]:
+    def _is_divisible(self, value: Any) -> bool:
         """One of the user's modules that does not compute its attributes."""
         return (
             isinstance(value, types.ModuleType)

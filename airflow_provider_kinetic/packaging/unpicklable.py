@@ -6,6 +6,7 @@ alone, from the outside inwards, until the smallest one that fails has a name.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import types
@@ -67,19 +68,19 @@ def _of_function(func: Any, seen: set[int]) -> tuple[str, Any]:
 
 def _parts(func: Any) -> Iterator[tuple[str, Any]]:
     """What a function carries along, with the user's word for each."""
-    bound = getattr(func, "__self__", None)
-    if bound is not None and not isinstance(bound, types.ModuleType):
-        yield "the object `self`", bound
-    for index, value in enumerate(getattr(func, "args", None) or ()):
-        yield f"bound argument {index}", value
-    for name, value in (getattr(func, "keywords", None) or {}).items():
-        yield f"bound keyword argument {name!r}", value
-    inner = plain_function(func)
-    if inner is not func and not isinstance(func, types.FunctionType):
-        for name, value in getattr(func, "__dict__", {}).items():
-            yield f"attribute {name!r}", value
-    if isinstance(inner, types.FunctionType):
-        yield from _parts_of_code(inner)
+    if isinstance(func, types.FunctionType):
+        yield from _parts_of_code(func)
+    elif isinstance(func, types.MethodType):
+        yield "the object `self`", func.__self__
+        yield from _parts(func.__func__)
+    elif isinstance(func, functools.partial):
+        yield from ((f"bound argument {index}", value) for index, value in enumerate(func.args))
+        yield from ((f"bound keyword argument {name!r}", value) for name, value in func.keywords.items())
+        yield from _parts(func.func)
+    else:
+        yield from ((f"attribute {name!r}", value) for name, value in getattr(func, "__dict__", {}).items())
+        if isinstance(plain := plain_function(func), types.FunctionType):
+            yield from _parts_of_code(plain)
 
 
 def _parts_of_code(func: types.FunctionType) -> Iterator[tuple[str, Any]]:
