@@ -13,9 +13,10 @@ import time
 
 import pytest
 
-from airflow_provider_kinetic.clusters import local_folder
+from airflow_provider_kinetic.clusters import local_folder, local_record
 from airflow_provider_kinetic.clusters.base import JobExists
 from airflow_provider_kinetic.clusters.local import LocalCluster
+from airflow_provider_kinetic.clusters.local_node import files
 from airflow_provider_kinetic.model.status import JobState, Reason
 
 FOREVER = "import time; print('ready', flush=True); time.sleep(60)"
@@ -233,3 +234,52 @@ def test_readers_never_see_a_job_go_back(bench, root):
     for mine in seen:
         assert [state for state in order if state in mine] == mine
         assert mine[-1] is JobState.NOT_FOUND
+
+
+@pytest.mark.parametrize("end", ["finished", "vanished"])
+def test_what_was_begun_is_never_begun_again(bench, node, tmp_path, end):
+    code = f"open({str(tmp_path / 'ran')!r}, 'a').write('x')\n"
+    manifest = bench.manifest(code + (FOREVER if end == "vanished" else ""))
+    handle = bench.handle(manifest)
+    bench.cluster.create(manifest)
+    if end == "finished":
+        bench.wait(handle, JobState.SUCCEEDED)
+    else:
+        bench.says(handle, "ready")
+        os.kill(node(handle), signal.SIGKILL)
+        bench.gone(handle)
+    state = bench.cluster.status(handle).state
+    with pytest.raises(JobExists):
+        bench.cluster.create(manifest)
+    time.sleep(0.3)
+    assert bench.cluster.status(handle).state is state
+    assert (tmp_path / "ran").read_text() == "x"
+
+
+def test_a_record_is_never_of_two_jobs(root):
+    """A folder that goes and comes again while it is read is read again."""
+    folder = root / "default" / "job"
+    folder.parent.mkdir(parents=True)
+    stop = threading.Event()
+    torn = []
+
+    def look() -> None:
+        while not stop.is_set():
+            record = local_record.read(folder)
+            if record is not None and not record.order == record.node == record.state:
+                torn.append(record)
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for n in range(300):
+        draft = root / "draft"
+        draft.mkdir()
+        for name in ("order.json", "node.json", "state.json"):
+            (draft / name).write_text(json.dumps({"n": n}))
+        draft.rename(folder)
+        files.discard(folder)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not torn
