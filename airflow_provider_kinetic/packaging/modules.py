@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from airflow_provider_kinetic.packaging.context import DEFAULT_EXCLUDED_FOLDERS
-from airflow_provider_kinetic.packaging.plan import PackagingPlan, is_installed, plain_function
+from airflow_provider_kinetic.packaging.plan import PackagingPlan, in_install_folder, is_installed, plain_function
 
 NEVER = frozenset({"__main__", "__mp_main__", "airflow", "cloudpickle", "airflow_provider_kinetic"})
 """Top-level names: cloudpickle sends ``__main__`` by value anyhow, and the rest belongs to the submitter."""
@@ -44,13 +44,14 @@ def by_value_modules(plan: PackagingPlan, func: Callable[..., Any]) -> list[Modu
 
 def _is_written_by_user(module: ModuleType, plan: PackagingPlan, own: str | None, folders: dict[str, str]) -> bool:
     file = _file(module)
-    if file is None:
+    is_own = module.__name__ == own
+    if file is None or (in_install_folder(file) and not is_own):  # most modules, before any question to the disk
         return False
     folder, base = os.path.split(file)
     if folder not in folders:
         folders[folder] = os.path.realpath(folder)
     real = f"{folders[folder]}{os.sep}{base}"
-    if module.__name__ == own:
+    if is_own:
         return module.__name__.startswith("unusual_prefix_") or not is_installed(real, plan.root)
     prefix = f"{plan.root}{os.sep}"
     if not real.startswith(prefix) or is_installed(real, plan.root):
@@ -60,7 +61,7 @@ def _is_written_by_user(module: ModuleType, plan: PackagingPlan, own: str | None
 
 def _file(module: ModuleType) -> str | None:
     """The file of a module, or what would be the file of a package that has none."""
-    attributes = vars(module)  # no getattr: a lazy module would load now
+    attributes = vars(module)  # no getattr: a module may compute what it does not have
     file = attributes.get("__file__")
     if file is None and attributes.get("__spec__") is not None:
         folder = next(iter(attributes.get("__path__") or ()), None)

@@ -134,13 +134,17 @@ def _installation() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(sorted(libraries)), tuple(sorted(prefixes))
 
 
+def in_install_folder(path: str) -> bool:
+    return any(f"{os.sep}{name}{os.sep}" in path for name in INSTALL_FOLDERS)
+
+
 def is_installed(file: Path | str, root: Path) -> bool:
     """Whether a file belongs to the interpreter or to an installed package rather than to the user.
 
     A prefix that holds the project itself (``/usr`` in images that keep code in ``/usr/src/app``) says nothing.
     """
     path = str(file)
-    if any(f"{os.sep}{name}{os.sep}" in path for name in INSTALL_FOLDERS):
+    if in_install_folder(path):
         return True
     libraries, prefixes = _installation()
     around = f"{root}{os.sep}"

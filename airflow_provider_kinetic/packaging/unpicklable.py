@@ -7,7 +7,6 @@ alone, from the outside inwards, until the smallest one that fails has a name.
 from __future__ import annotations
 
 import functools
-import inspect
 import io
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +35,10 @@ def explain(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], failure: Exception
 ) -> SerializationError:
     """The error that names the piece. Call it where the modules to pickle by value are still registered."""
-    where, culprit = _locate(func, args, kwargs)
+    try:
+        where, culprit = _locate(func, args, kwargs)
+    except Exception:  # objects that fail when they are pickled may also fail when they are looked at
+        where, culprit = f"the call of {_name(func)}", None
     reason = str(failure) or type(failure).__name__
     return SerializationError(f"Cannot pickle {where}: {reason}", advice=_advice(where, culprit, failure))
 
@@ -89,9 +91,10 @@ def _parts_of_code(func: types.FunctionType) -> Iterator[tuple[str, Any]]:
             yield f"closure variable {name!r}", cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-    for name, parameter in inspect.signature(func, follow_wrapped=False).parameters.items():
-        if parameter.default is not parameter.empty:
-            yield f"default of parameter {name!r}", parameter.default
+    positional = func.__code__.co_varnames[: func.__code__.co_argcount]
+    defaults = dict(zip(reversed(positional), reversed(func.__defaults__ or ()), strict=False))
+    for name, value in {**defaults, **(func.__kwdefaults__ or {})}.items():
+        yield f"default of parameter {name!r}", value
     names = _names(func.__code__)
     for name, value in func.__globals__.items():
         if name in names:

@@ -138,6 +138,20 @@ def test_user_error_while_pickling_is_the_cause(load: Any, job: Any) -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
+def test_objects_that_cannot_even_be_looked_at(load: Any, job: Any) -> None:
+    dag = load(
+        dag="""
+            class Hostile(dict):
+                def __reduce_ex__(self, protocol): raise TypeError("not me")
+                def items(self): raise RuntimeError("nor this")
+            HOSTILE = Hostile()
+            def func(x): 0
+        """
+    )
+    with pytest.raises(SerializationError, match=r"the call of func\(\): not me"):
+        job.pack(dag.func, dag.HOSTILE)
+
+
 def test_full_disk_is_not_the_functions_fault(load: Any, job: Any) -> None:
     (job.folder / "payload.pkl").symlink_to("/dev/full")
     func = load(dag="def func(x): 0").func
