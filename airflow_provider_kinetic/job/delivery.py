@@ -59,11 +59,10 @@ def deliver(outcome: Outcome, request: Request, folder: Path, progress: Progress
             open_storage(request.json_uri).write(request.json_uri, text, if_absent=True)
             objects[protocol.RESULT_JSON] = {"sha256": hashlib.sha256(text).hexdigest(), "size": len(text)}
         open_storage(request.own_result_uri).upload(path, request.own_result_uri, if_absent=True)
-    except ObjectExists:
-        stored = adopt(request)
+    except Exception as error:
+        stored = adopt(request) if isinstance(error, ObjectExists) else None
         if stored is not None:
             return stored
-    except Exception as error:
         reason = f"The result could not be stored at {request.own_result_uri}: {describe(error)}"
         return Report(FAILURE, phases.UPLOAD, protocol.EXIT_FAILED, reason=reason, error=_error(error))
     return _report(outcome, objects)

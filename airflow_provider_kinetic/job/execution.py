@@ -155,7 +155,7 @@ def _install(uri: str, folder: Path) -> None:
     if uv is None:
         raise RuntimeError("the image has no `uv` to install the requirements with")
     done = subprocess.run(
-        [uv, "pip", "install", "--python", sys.executable, "--system", "-r", str(path)],
+        [uv, "pip", "install", "--python", sys.executable, "-r", str(path)],
         capture_output=True,
         text=True,
         check=False,

@@ -107,7 +107,8 @@ class LogShipper:
         while True:
             woken = self.wake.wait(INTERVAL)
             self.wake.clear()
-            delivered = self._ship(partial=self.held_back or self.closing_at is not None)
+            idle = not woken and self.held_back
+            delivered = self._ship(partial=idle or self.closing_at is not None)
             if self.closing_at is not None and (delivered or time.monotonic() > self.closing_at):
                 return
             if not delivered and (woken or self.closing_at is not None):

@@ -66,9 +66,9 @@ def encode_termination(
         "phase": phase,
         "attempt": attempt,
         "objects": objects,
-        "reason": reason[:1024],
+        "reason": " ".join(reason.split()).encode("utf-8", "replace")[:1024].decode("utf-8", "ignore"),
     }
-    return json.dumps(message, sort_keys=True).encode()
+    return json.dumps(message, sort_keys=True, ensure_ascii=False).encode()
 
 
 def decode_termination(raw: bytes) -> dict[str, Any] | None:

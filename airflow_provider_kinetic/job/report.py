@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.redaction import redact
 
 SUCCESS = "success"
 FAILURE = "failure"
@@ -37,6 +38,11 @@ class Report:
     def state(self) -> str:
         """Word of the attempt's end record."""
         return _STATES[self.outcome]
+
+    def redacted(self, environ: Mapping[str, str]) -> Report:
+        """Fit to be kept: no values of secret variables."""
+        error = self.error and {name: redact(text, environ) for name, text in self.error.items()}
+        return replace(self, reason=redact(self.reason, environ), error=error)
 
     def save(self, path: Path) -> None:
         temporary = path.with_suffix(".tmp")

@@ -16,13 +16,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_provider_kinetic.job import execution, phases, protocol, workspace
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.delivery import adopt, deliver
-from airflow_provider_kinetic.job.logs import ChunkNames, LogShipper
+from airflow_provider_kinetic.job.logs import LAST_FLUSH, ChunkNames, LogShipper
 from airflow_provider_kinetic.job.outcome import Outcome, describe
 from airflow_provider_kinetic.job.phases import Progress
 from airflow_provider_kinetic.job.report import BUDGET_SPENT, FAILURE, Report
@@ -45,7 +45,7 @@ class Start:
     signals: Signals
     stop: Stop
     records: Records | None = None
-    attempt: Attempt = Attempt()  # noqa: RUF009 - frozen
+    attempt: Attempt = field(default_factory=Attempt)
     verdict: Report | None = None
     """Given when there is nothing to run."""
 
@@ -171,12 +171,18 @@ def _supervise(start: Start, pid: int, output: int) -> int:
         (start.folder / STOP).touch()
         if shipper is not None:
             shipper.flush()
-        if start.records is not None:
-            threading.Thread(target=start.records.notice, args=(start.attempt,), daemon=True).start()
+        threading.Thread(target=_notice, args=(start,), daemon=True).start()
 
     ending = Supervisor(start.signals, start.stop, pass_on, stopping).watch(pid, output)
     report = Report.load(start.folder / REPORT) or _epitaph(ending, start.progress.last())
     return _conclude(start, report, shipper)
+
+
+def _notice(start: Start) -> None:
+    """Best effort, and never in the way: a stop must not wait for the store."""
+    if start.records is not None and start.attempt.number:
+        with contextlib.suppress(Exception):
+            start.records.notice(start.attempt)
 
 
 def _epitaph(ending: Ending, phase: str) -> Report:
@@ -200,6 +206,7 @@ def _shipper(start: Start) -> LogShipper | None:
 
 def _conclude(start: Start, report: Report, shipper: LogShipper | None) -> int:
     """Write down how it ended, for the trial, the reader of the log and the platform."""
+    report = report.redacted(os.environ)
     if start.verdict is not None and shipper is not None:
         shipper.feed(f"kinetic: {report.reason}\n".encode("utf-8", "replace"))
     if start.records is not None and start.attempt.number:
@@ -208,7 +215,7 @@ def _conclude(start: Start, report: Report, shipper: LogShipper | None) -> int:
         except Exception as error:
             print(f"kinetic: the end of this attempt could not be recorded: {error}", file=sys.stderr)
     if shipper is not None:
-        shipper.close(start.stop.left(15.0))
+        shipper.close(start.stop.left(LAST_FLUSH))
     _last_words(start.request, report, start.attempt)
     workspace.remove_stand_in(start.folder / "workspace", start.folder / STAND_IN)
     _discard(start.folder)

@@ -8,6 +8,7 @@ so a reader sees a whole object or none, on any POSIX file system, also after ``
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 TEMPORARY = ".kinetic-tmp-"
 """Prefix of files that are being written; no listing shows them."""
 
-_ATTEMPTS = 10
+_ATTEMPTS = 50
 
 
 class ObjectMissing(Exception):
@@ -87,6 +88,14 @@ def is_temporary(name: str) -> bool:
     return name.startswith(TEMPORARY)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # a file, or a folder that went away before mkdir looked what it is
+        reason = errno.ENOTDIR if folder.exists() else errno.ENOENT
+        raise OSError(reason, os.strerror(reason), str(folder)) from None
+
+
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
@@ -147,7 +156,7 @@ class FileStorage:
 
     def _publish_once(self, uri: str, if_absent: bool, fill: Callable[[Path], None]) -> None:
         target = uri_to_path(uri)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
         os.close(handle)
         temporary = Path(name)

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,9 @@ class Job:
     python: Sequence[str] = BARE
     flags: list[str] = field(default_factory=list)
     job_id: str = "job-1"
+    frozen_argv: list[str] | None = None
+    group: bool = False
+    """Start it in a session of its own."""
 
     def __post_init__(self) -> None:
         self.artifacts = self.folder / self.job_id
@@ -64,7 +67,9 @@ class Job:
                 archive.writestr(".kinetic/plan.json", json.dumps(plan))
         return self
 
-    def call(self, func: Callable[..., Any], *args: Any, payload: Mapping[str, Any] | None = None, **kwargs: Any) -> Job:
+    def call(
+        self, func: Callable[..., Any], *args: Any, payload: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Job:
         content = {"func": func, "args": args, "kwargs": kwargs, "env_vars": {}, **(payload or {})}
         (self.artifacts / protocol.PAYLOAD).write_bytes(cloudpickle.dumps(content))
         return self
@@ -82,6 +87,11 @@ class Job:
         ]
         command = bootstrap.command(uri(protocol.RUNNER), self.bundle.sha256, flags)
         return [*self.python, *command[1:]]
+
+    def freeze(self) -> Job:
+        """Keep the command as it is now, whatever happens to the objects."""
+        self.frozen_argv = self.argv()
+        return self
 
     def env(self) -> dict[str, str]:
         return {
@@ -103,13 +113,14 @@ class Job:
     def start(self) -> subprocess.Popen[str]:
         (self.folder / "termination").unlink(missing_ok=True)
         return subprocess.Popen(
-            self.argv(),
+            self.frozen_argv or self.argv(),
             env=self.env(),
             cwd=self.scratch,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=self.group,
         )
 
     def end(self, process: subprocess.Popen[str]) -> Ended:
@@ -125,6 +136,11 @@ class Job:
         loaded = pickle.loads((self.artifacts / name).read_bytes())
         assert isinstance(loaded, dict)
         return loaded
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """As the termination message states them."""
+        path = self.artifacts / name
+        return {"sha256": sha256(path), "size": path.stat().st_size}
 
     def has_result(self, name: str = protocol.RESULT) -> bool:
         return (self.artifacts / name).exists()
@@ -150,3 +166,26 @@ class Job:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return Job(tmp_path)
+
+
+@pytest.fixture
+def another(tmp_path: Path) -> Callable[[str], Job]:
+    """Further jobs of the same trial."""
+    return lambda job_id: Job(tmp_path, job_id=job_id)
+
+
+@pytest.fixture
+def by_value() -> Iterator[Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    """Functions of a test module travel by value, as those of a DAG file do."""
+    registered = set()
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        module = sys.modules[function.__module__]
+        if module not in registered:
+            cloudpickle.register_pickle_by_value(module)
+            registered.add(module)
+        return function
+
+    yield register
+    for module in registered:
+        cloudpickle.unregister_pickle_by_value(module)

@@ -1,0 +1,26 @@
+"""Error texts are kept for good and shown to many; values of secret variables are taken out first.
+
+A variable counts as secret by its name, by the rule that also warns at capture (``contract`` 6.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MASK = "***"
+SHORTEST = 6
+"""Shorter values would blot out ordinary words."""
+
+_WORDS = ("token", "secret", "key", "password", "credential")
+
+
+def redact(text: str, environ: Mapping[str, str]) -> str:
+    """``text`` without the values of variables whose names say that they are secret."""
+    values = {
+        value
+        for name, value in environ.items()
+        if len(value) >= SHORTEST and any(word in name.lower() for word in _WORDS)
+    }
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, MASK)
+    return text
