@@ -56,10 +56,10 @@ class Installer:
         run((*self.create, str(environment)))
         listed = environment / REQUIREMENTS
         listed.write_text(requirements, encoding="utf-8")
-        if packages or requirements.strip():
+        wanted = [*packages, *(["-r", str(listed)] if requirements.strip() else [])]
+        if wanted:
             python = str(interpreter_of(environment))
-            install = [python if word == "{python}" else word for word in self.install]
-            run((*install, *packages, "-r", str(listed)))
+            run((*(python if word == "{python}" else word for word in self.install), *wanted))
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ def _pip(tools: Path) -> Installer:
     )
 
 
-def _works(executable: str) -> bool:
-    """A shim of a version manager may stand on PATH with nothing behind it."""
+def _works(*command: str) -> bool:
+    """A shim of a version manager may stand on PATH with nothing behind it; a private tool may be half installed."""
     try:
-        return subprocess.run([executable, "--version"], capture_output=True, check=False, timeout=30).returncode == 0
+        return subprocess.run([*command, "--version"], capture_output=True, check=False, timeout=30).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -180,9 +180,11 @@ def _install_uv(tools: Path, run: Run) -> Installer:
     if _works(executable):
         return _uv(executable)
     run.log("uv is not on PATH: installing it with pip")
-    run((sys.executable, "-m", "venv", "--clear", str(tools)))
+    pip = (str(interpreter_of(tools)), "-m", "pip")
+    if not _works(*pip):
+        run((sys.executable, "-m", "venv", "--clear", str(tools)))
     try:
-        run((str(interpreter_of(tools)), "-m", "pip", "install", "--quiet", "uv"))
+        run((*pip, "install", "--quiet", "uv"))
     except ImageError:
         run.log("uv cannot be installed: going on with pip, which is slower")
         return _pip(tools)

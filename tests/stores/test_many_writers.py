@@ -122,7 +122,7 @@ def test_a_writer_survives_that_its_prefix_is_cleared(store: Store, root: str) -
         writing = pool.submit(write)
         while not writing.done():
             store.delete_prefix(f"{root}/job/")
-            time.sleep(0.0005)
+            time.sleep(0.002)
         writing.result()
     store.write(f"{root}/job/folder/last", b"x")
     assert store.stat(f"{root}/job/folder/last")
