@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             f"{_PACKAGE}.links.job.{link}" for link in ("KineticJobLink", "KineticLogsLink", "KineticOutputsLink")
         ],
+        "cli": [f"{_PACKAGE}.cli.definitions.get_kinetic_cli_commands"],
         "connection-types": [
             {
                 "connection-type": "kinetic",

@@ -1,0 +1,105 @@
+"""``airflow kinetic …``, as Airflow's own parser wants it described.
+
+Every ``airflow`` command of this installation loads this module, so it holds words and no code: what a command
+does is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+
+from airflow.cli.cli_config import (
+    ARG_OUTPUT,
+    ARG_VERBOSE,
+    ActionCommand,
+    Arg,
+    GroupCommand,
+    lazy_load_command,
+    positive_int,
+)
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(text: str) -> float:
+    """Seconds of ``90s``, ``30m``, ``12h`` or ``7d``."""
+    matched = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if matched is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 30m, 12h or 7d")
+    return float(matched[1]) * _SECONDS[matched[2]]
+
+
+_arg: Callable[..., Arg] = Arg  # it has no annotations
+_positive = positive_int(allow_zero=False)  # type: ignore[no-untyped-call]
+
+ARG_JOB = _arg(("job",), help="Id of the job: job-…", metavar="JOB")
+ARG_CONN_ID = _arg(
+    ("--conn-id",), help="Connection of type kinetic (default: kinetic_default)", default="kinetic_default"
+)
+ARG_NAMESPACE = _arg(("--namespace",), help="Namespace of the jobs (default: the connection's)")
+ARG_TAIL = _arg(("--tail",), help="Only the last N lines", type=_positive, metavar="N")
+ARG_FOLLOW = _arg(
+    ("--follow", "-f"), help="Go on until the job is over; Ctrl-C leaves the job alone", action="store_true"
+)
+ARG_NO_K8S = _arg(("--no-k8s",), help="Leave the job's object on the cluster", action="store_true")
+ARG_NO_ARTIFACTS = _arg(("--no-artifacts",), help="Leave the job's artifacts in the store", action="store_true")
+ARG_FORCE = _arg(("--force",), help="Cancel the job if it still runs", action="store_true")
+ARG_HARD = _arg(("--hard",), help="Without a chance to save anything", action="store_true")
+ARG_DRY_RUN = _arg(("--dry-run",), help="Only show what would be done, and why", action="store_true")
+ARG_OLDER_THAN = _arg(
+    ("--older-than",),
+    help="Age from which a job that is over is removed: 30m, 12h, 7d (default: 7d)",
+    type=duration,
+    default="7d",
+    metavar="AGE",
+)
+
+_OF_ONE_JOB = (ARG_JOB, ARG_CONN_ID)
+
+
+def _command(name: str, help: str, *args: Arg, module: str = "jobs", description: str | None = None) -> ActionCommand:
+    implementation = f"airflow_provider_kinetic.cli.{module}.{name}"
+    return ActionCommand(
+        name=name, help=help, func=lazy_load_command(implementation), args=(*args, ARG_VERBOSE), description=description
+    )
+
+
+def get_kinetic_cli_commands() -> list[GroupCommand]:
+    """What ``get_provider_info`` names under ``cli``."""
+    jobs = (
+        _command("list", "The jobs of a connection, newest first", ARG_CONN_ID, ARG_NAMESPACE, ARG_OUTPUT),
+        _command("status", "How a job is, also after its clean-up", *_OF_ONE_JOB, ARG_OUTPUT),
+        _command("logs", "What a job printed", *_OF_ONE_JOB, ARG_TAIL, ARG_FOLLOW),
+        _command("result", "The value of a job that is over, as JSON", *_OF_ONE_JOB),
+        _command("cancel", "Stop a job; its artifacts stay", *_OF_ONE_JOB),
+        _command(
+            "cleanup",
+            "Remove a job's object and artifacts; its outputs and its result stay",
+            *_OF_ONE_JOB,
+            ARG_NO_K8S,
+            ARG_NO_ARTIFACTS,
+            ARG_FORCE,
+        ),
+        _command("preempt", "Take the machine away from a job, to see it resume", *_OF_ONE_JOB, ARG_HARD),
+    )
+    gc = _command(
+        "gc",
+        "Cancel and remove jobs that no task of this Airflow wants any more",
+        ARG_CONN_ID,
+        ARG_NAMESPACE,
+        ARG_DRY_RUN,
+        ARG_OLDER_THAN,
+        ARG_OUTPUT,
+        module="gc",
+        description="Cancels running jobs whose task is over or gone, and removes finished ones from a certain age on. "
+        "Jobs of other installations are listed and never touched. Needs Airflow's database.",
+    )
+    return [
+        GroupCommand(
+            name="kinetic",
+            help="Jobs of Kinetic",
+            subcommands=[GroupCommand(name="jobs", help="Look at jobs and act on them", subcommands=jobs), gc],
+        )
+    ]

@@ -1,0 +1,41 @@
+"""Ending jobs from the command line, and what is said of them afterwards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.lifecycle.cleanup import Halves
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
+
+PATIENCE = 15.0
+"""Seconds beyond its grace period that is waited for a machine to end."""
+
+
+def longest_wait(handle: JobHandle) -> float:
+    """Seconds within which a machine that was told to end has ended."""
+    return handle.stop_grace + PATIENCE
+
+
+def status_of(hook: KineticHook, handle: JobHandle) -> JobStatus:
+    """The job's status; of a job that is gone also that it was cancelled, and by whom."""
+    found = hook.status(handle)
+    if found.state is not JobState.NOT_FOUND or found.reason is not Reason.NONE:
+        return found
+    try:
+        mark = json.loads(hook.ports.store.read(handle.artifact(protocol.CANCELLED)))
+    except (ObjectMissing, ValueError):
+        return found
+    return replace(found, reason=Reason.CANCELLED, message=f"Cancelled by {mark.get('by')} at {mark.get('at')}")
+
+
+def clean(hook: KineticHook, handle: JobHandle, *, by: str, halves: Halves | None = None) -> None:
+    """Clean up a job that is over, so that it stays known how it ended.
+
+    :raises ConfigurationError: it still runs.
+    """
+    hook.cleanup(handle, by=by, halves=halves, known=status_of(hook, handle), force=False)
