@@ -178,3 +178,10 @@ def test_the_bundle_runs_as_a_file(job):
     ended = job.run()
     assert ended.code == 0, ended.output
     assert job.result()["result"] == 4
+
+
+def test_it_runs_without_a_warning(job):
+    job.python = (sys.executable, "-I", "-S", "-X", "dev", "-W", "error")
+    ended = job.call(len, "four").run()
+    assert ended.code == 0
+    assert ended.output == ""
