@@ -62,6 +62,8 @@ class JobFollower(BaseOperator):
     def follow(self, context: Context, handle: JobHandle, status: JobStatus | None = None) -> Any:
         """Wait for the job's end, then :meth:`finish`. ``status`` is a final one that is known already."""
         self._followed = handle
+        if self._killed and self._taken_down(handle):  # it came while there was no job yet
+            raise Killed("The task was killed while its job was submitted.")
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         status = status or hook.status(handle)
         if status.state.terminal:
@@ -99,18 +101,23 @@ class JobFollower(BaseOperator):
         return ti.xcom_pull(key=XCOM_HANDLE, task_ids=self.task_id, map_indexes=ti.map_index)
 
     def on_kill(self) -> None:
-        """Take the job down with the task, unless the task instance goes on elsewhere (a worker that shuts down)."""
+        """Take the job down with the task."""
         self._killed = True
-        handle = self._followed
-        if handle is None or not self.cancels(handle):
-            return
+        if self._followed is not None:
+            self._taken_down(self._followed)
+
+    def _taken_down(self, handle: JobHandle) -> bool:
+        """Cancel the job, unless it is not ours or the task instance goes on elsewhere (a worker that shuts down)."""
+        if not self.cancels(handle):
+            return False
         if still_running(self._ti):
             self.log.info(
-                "The worker ends, the task does not: job %s goes on and the next try follows it", handle.job_id
+                "The worker ends and the task does not: job %s goes on, the next try follows it", handle.job_id
             )
-            return
+            return False
         KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the task was killed")
         self.log.info("Job %s cancelled", handle.job_id)
+        return True
 
     _ti: Any = None
 

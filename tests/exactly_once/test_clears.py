@@ -14,7 +14,7 @@ from airflow_provider_kinetic.clusters.local import LocalCluster
 def running(project, theatre):
     """The job runs, and a worker or triggerer watches it."""
     project.close()
-    theatre.play_until(lambda: len(project.runs) == 1)
+    theatre.play_until(lambda: len(project.runs) == 1 and ": running" in theatre.output)
     return theatre
 
 
@@ -180,6 +180,17 @@ def test_marking_a_task_whose_job_runs_cancels_the_job(project, running, state):
 
     until(lambda: not project.processes)
     assert running.row.state == state
+    assert LocalCluster(project.platform / "cluster").list() == []
+
+
+def test_a_task_that_is_killed_while_it_submits_takes_its_job_along(project, theatre):
+    project.close()
+    theatre.play_until(lambda: "cluster.create" in "".join(theatre.crossings))
+
+    theatre.mark("failed")
+
+    until(lambda: not project.processes)
+    assert theatre.row.state == "failed"
     assert LocalCluster(project.platform / "cluster").list() == []
 
 

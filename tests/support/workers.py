@@ -103,11 +103,11 @@ class Theatre:
 
     @property
     def output(self) -> str:
-        return (self.folder / "output").read_text()
+        return _text(self.folder / "output")
 
     @property
     def crossings(self) -> list[str]:
-        return (self.folder / "crossings").read_text().splitlines()
+        return _text(self.folder / "crossings").splitlines()
 
     def open(self, connections: dict[str, Any], *, retries: int = 1) -> None:
         """A fresh installation with this task queued for its first try."""
@@ -195,6 +195,10 @@ class Theatre:
             self.db.retry(self.key)
         else:
             self.db.mark(self.key, "failed")
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def server() -> Any:
