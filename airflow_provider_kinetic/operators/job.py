@@ -174,7 +174,7 @@ class KineticJobOperator(BaseOperator):
     def announce(self, context: Context, handle: JobHandle) -> None:
         """Push the XComs and links of a job."""
         push_handle(context, handle)
-        push_links(context)
+        push_links(context, handle.to_dict())
 
     def _work(self, context: Context) -> Work:
         from airflow_provider_kinetic.lifecycle.work import Work

@@ -62,7 +62,7 @@ class KineticJobSensor(JobFollower):
         self._ti = context["ti"]
         handle = job_of(self.job, self.job_id, self.kinetic_conn_id)
         push_handle(context, handle)
-        push_links(context)
+        push_links(context, handle.to_dict())
         return self.follow(context, handle)
 
     def cancels(self, handle: JobHandle) -> bool:  # noqa: ARG002 (one job a sensor)
