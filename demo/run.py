@@ -51,6 +51,8 @@ class Story:
         give_up = time.monotonic() + timeout
         while (state := self.api.run_state(DAG, self.run_id)) not in FINISHED:
             self._report_tasks()
+            if "up_for_retry" in self.seen.values():
+                raise PromiseBroken(f"Airflow has to try a task again.\n{self._log_tails()}")
             if self.seen.get("train") in ("running", "deferred"):
                 self._watch_training()
             if time.monotonic() > give_up:

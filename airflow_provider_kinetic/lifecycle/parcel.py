@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord
 from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.packaging.artifact import Artifact
@@ -41,8 +42,13 @@ def pack(folder: Path, work: Work, record: SubmissionRecord, warn: Callable[[str
         work.args,
         dict(work.kwargs),
         plan=plan,
-        env_vars={**work.spec.env, protocol.ENV_OUTPUT_DIR: record.output_dir},
+        env_vars={**work.spec.env, protocol.ENV_OUTPUT_DIR: _as_libraries_open_it(record.output_dir)},
         warn=warn,
     )
     context = write_context(folder / protocol.CONTEXT, plan, warn=warn)
     return Parcel(payload.artifact, context, build(folder / protocol.RUNNER), payload.modules)
+
+
+def _as_libraries_open_it(output_dir: str) -> str:
+    """What the function finds in its environment: Orbax and ``open`` take ``gs://`` or a plain path, not ``file://``."""
+    return str(uri_to_path(output_dir)) if output_dir.startswith("file://") else output_dir
