@@ -104,6 +104,8 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
     except ObjectMissing:
         raise without_result(ports, handle, status) from None
     payload = open_result(ports.store, uri, expected)
+    if status.state is JobState.FAILED and status.reason not in (Reason.NONE, Reason.USER_CODE):
+        raise diagnose(handle, status, last_output(ports, handle))
     if not payload.get("success"):
         raise failure_of(handle, payload)
     if status.state is JobState.FAILED:

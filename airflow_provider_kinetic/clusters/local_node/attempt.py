@@ -56,8 +56,10 @@ class Attempt:
         return code
 
     def signal(self, number: int) -> None:
+        """As in a container: what can be heeded goes to the first process alone, SIGKILL to all."""
+        send = os.killpg if number == signal.SIGKILL else os.kill
         try:
-            os.killpg(self.process.pid, number)
+            send(self.process.pid, number)
         except (ProcessLookupError, PermissionError):  # macOS says PermissionError for a group of zombies
             return
 
