@@ -53,11 +53,12 @@ def deliver(outcome: Outcome, request: Request, folder: Path, progress: Progress
     path = folder / protocol.RESULT
     outcome, facts = _write(outcome, request.host_index, path, dump)
     progress.enter(phases.UPLOAD)
-    objects = {request.own_result_uri.rpartition("/")[2]: facts}
+    objects = {request.own_result_uri.rpartition("/")[2]: {**facts, **outcome.kind()}}
     try:
         if _wants_json(request):
             open_storage(request.json_uri).write(request.json_uri, text, if_absent=True)
-            objects[protocol.RESULT_JSON] = {"sha256": hashlib.sha256(text).hexdigest(), "size": len(text)}
+            facts = {"sha256": hashlib.sha256(text).hexdigest(), "size": len(text)}
+            objects[protocol.RESULT_JSON] = {**facts, **outcome.kind()}
         open_storage(request.own_result_uri).upload(path, request.own_result_uri, if_absent=True)
     except Exception as error:
         stored = adopt(request) if isinstance(error, ObjectExists) else None

@@ -58,7 +58,8 @@ def encode_termination(
     """The termination message: at most 4 KiB of JSON that the platform keeps with the finished container.
 
     ``outcome`` is ``"success"``, ``"failure"``, ``"preempted"`` or ``"budget_spent"``; ``objects`` maps an object's
-    base name to ``{"sha256": hex, "size": bytes}``. Limit: Kubernetes, ``terminationMessagePath``.
+    base name to ``{"sha256": hex, "size": bytes}``, and of a value also ``"type"``, its qualified name, and ``"json"``,
+    whether it consists of JSON's own types. Limit: Kubernetes, ``terminationMessagePath``.
     """
     message = {
         "v": VERSION,

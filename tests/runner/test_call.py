@@ -29,10 +29,26 @@ def test_value_and_its_digest(job):
         "outcome": "success",
         "phase": "execute",
         "attempt": 1,
-        "objects": {"result.pkl": job.facts("result.pkl")},
+        "objects": {"result.pkl": {**job.facts("result.pkl"), "type": "int", "json": True}},
         "reason": "",
     }
     assert job.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "json"),
+    [
+        ("{'a': [1, 2.5, None, True, 'x', ()]}", "dict", True),
+        ("{1: 'a key that is no text'}", "dict", False),
+        ("[{1, 2}]", "list", False),
+        ("__import__('collections').OrderedDict(a=1)", "collections.OrderedDict", False),
+        ("(lambda around: around.append(around) or around)([])", "list", False),
+    ],
+)
+def test_readers_learn_what_the_value_is_before_they_open_it(job, source, kind, json):
+    ended = job.call(eval, source).run()
+    entry = ended.termination["objects"]["result.pkl"]
+    assert (entry["type"], entry["json"]) == (kind, json)
 
 
 def test_closures_and_local_classes_travel_by_value(job):

@@ -22,7 +22,10 @@ def test_value(json_job):
     assert ended.code == 0
     assert read(json_job) == {"v": 1, "success": True, "result": {"loss": 0.5, "name": "é"}, "error": None}
     assert json_job.result()["result"] == {"loss": 0.5, "name": "é"}
-    assert ended.termination["objects"] == {name: json_job.facts(name) for name in ("result.pkl", "result.json")}
+    kind = {"type": "dict", "json": True}
+    assert ended.termination["objects"] == {
+        name: {**json_job.facts(name), **kind} for name in ("result.pkl", "result.json")
+    }
 
 
 def test_error(json_job):
