@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -20,8 +20,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 class Place:
     """Airflow lives in ``{root}/airflow``, jobs and outputs in ``{root}/kinetic``."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, dags: Path = PROJECT / "dags") -> None:
         self.root = root.resolve()
+        self.dags = dags
         self.home = self.root / "airflow"
         self.bucket = self.root / "kinetic"
         self.cluster = self.bucket / "cluster"
@@ -33,11 +34,13 @@ class Place:
         for part in ("cluster", "jobs", "outputs"):
             shutil.rmtree(self.bucket / part, ignore_errors=True)
 
-    def airflow(self, say: Callable[[str], None]) -> Standalone:
+    def airflow(self, say: Callable[[str], None], env: Mapping[str, str] | None = None) -> Standalone:
         """An Airflow with the project's DAG and a connection ``kinetic_default`` to this machine."""
         extra = {"platform": "local", "emulate_accelerators": True, "bucket": str(self.bucket)}
         connection = json.dumps({"conn_type": "kinetic", "extra": extra})
-        return Standalone(self.home, PROJECT / "dags", env={"AIRFLOW_CONN_KINETIC_DEFAULT": connection}, say=say)
+        return Standalone(
+            self.home, self.dags, env={"AIRFLOW_CONN_KINETIC_DEFAULT": connection, **(env or {})}, say=say
+        )
 
     def end_jobs(self, wait: float = 10.0) -> None:
         """End the jobs that an interrupted demo left: they outlive Airflow, as jobs should."""

@@ -7,20 +7,17 @@ import time
 
 
 class Progress:
-    """Prints a line with the seconds since the start before it; the same line twice in a row is printed once."""
+    """Prints a line with the seconds since the start before it."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._last = ""
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._started
 
     def __call__(self, line: str) -> None:
-        if line != self._last:
-            self._last = line
-            print(f"[{self.seconds:4.0f} s] {line}", flush=True)
+        print(f"[{self.seconds:4.0f} s] {line}", flush=True)
 
 
 def stop_on_sigterm() -> None:

@@ -22,8 +22,8 @@ from demo.standalone import Standalone, StartupError
 from demo.trial import Trial, resumed_at
 
 DAG = "kinetic_retrain"
-PREEMPT_AT = 0.45
-"""Share of the steps after which the machine is taken away; the command needs a moment to get there."""
+PREEMPT_AT = 0.4
+"""Share of the steps after which the machine gets its notice; some seconds later it is gone."""
 
 
 class PromiseBroken(Exception):
@@ -70,8 +70,7 @@ class Story:
             name, state = task["task_id"], task["state"]
             if state and state not in ("scheduled", "queued", self.seen.get(name)):
                 self.seen[name] = state
-                attempt = f" (try {task['try_number']})" if task["try_number"] > 1 else ""
-                self.say(f"{name}: {state}{attempt}")
+                self.say(f"{name}: {state}")
 
     def _watch_training(self) -> None:
         output_dir = self.xcom("train", "output_dir")
@@ -83,10 +82,12 @@ class Story:
             return
         step, saved = trial.reached(resumed_at(attempts[-1])), trial.committed()
         if step:
-            tenth = step * 10 // self.steps
-            self.say(f"train: attempt {len(attempts)}, {tenth}0 % of {self.steps} steps")
+            percent = step * 10 // self.steps * 10
+            if self.seen.get("progress") != (progress := f"train: attempt {len(attempts)}, {percent} %"):
+                self.seen["progress"] = progress
+                self.say(progress)
         if saved and step >= PREEMPT_AT * self.steps and not self.preempted:
-            self.say(f"the machine is taken away at step {step}; the newest checkpoint is of step {saved}")
+            self.say(f"the machine of train is taken away: step {step}, newest checkpoint {saved}")
             preempt(self.cluster, self.xcom("train", "kinetic_job")["k8s_name"])
             self.preempted = True
 
@@ -163,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     stop_on_sigterm()
     try:
         place.clear()
-        say("starting Airflow")
+        say("starting Airflow: about half a minute")
         with place.airflow(say) as airflow:
             table = tell(airflow, place, options, say)
             say("stopping Airflow")
@@ -185,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo.run", description="A training that loses its machine.")
     parser.add_argument("--state", type=Path, default=Path(".demo"), help="folder of the demo (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=8_000)
     parser.add_argument("--save-every", type=int, default=500)
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for the run of the DAG")
     return parser.parse_args(argv)

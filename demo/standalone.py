@@ -112,7 +112,7 @@ class Standalone:
                 raise StartupError(f"Airflow was not healthy within {timeout:.0f} s.\n{self.log_tail()}")
             time.sleep(0.5)
 
-    def stop(self, grace: float = 15.0) -> None:
+    def stop(self, grace: float = 8.0) -> None:
         """End all its processes: SIGTERM, at most ``grace`` seconds, SIGKILL. Fine to call twice."""
         if self._client is not None:
             self._client.close()

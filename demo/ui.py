@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     say = Progress()
     stop_on_sigterm()
     try:
-        say("starting Airflow")
+        say("starting Airflow: about half a minute")
         with place.airflow(say) as airflow:
             while not airflow.client.has_dag(DAG):
                 time.sleep(0.5)
