@@ -27,6 +27,7 @@ def double(value, folder):
     alive = [pid for pid in earlier if Path("/proc", pid).exists()]
     with notes.open("a") as out:
         print(os.getpid(), *alive, file=out)
+    time.sleep(0.3)
     while (Path(folder) / "closed").exists():
         time.sleep(0.02)
     if (Path(folder) / "broken").exists():

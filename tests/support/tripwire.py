@@ -3,16 +3,16 @@
 A crossing is a call of a port (store, cluster, builder) or a request to the Execution API; each has a side, ``before``
 (nothing has happened yet) and ``after`` (it has happened and the caller does not know). A process with a tripwire
 writes down what it crosses and sends itself SIGKILL at the one that it was told, so that nothing runs after
-it: no ``finally``, no signal handler, no exit hook.
+it: no ``finally``, no signal handler, no exit hook. Only the first time counts: a poll comes by again and again.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -23,9 +23,6 @@ from airflow_provider_kinetic.hooks import platforms
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.target import Target
 
-REPEATS = 2
-"""Polls cross the same border again and again; the first ones stand for all."""
-
 
 class Tripwire:
     """Writes crossings to ``journal``, one a line, and ends this process at ``kill_at`` (None: never)."""
@@ -33,7 +30,7 @@ class Tripwire:
     def __init__(self, journal: Path, kill_at: str | None = None) -> None:
         self.kill_at = kill_at
         self._journal = journal
-        self._seen: Counter[str] = Counter()
+        self._seen: set[str] = set()
         self._lock = threading.Lock()
 
     def before(self, name: str) -> None:
@@ -44,14 +41,12 @@ class Tripwire:
 
     def _cross(self, crossing: str) -> None:
         with self._lock:
-            self._seen[crossing] += 1
-            repeat = self._seen[crossing]
-            if repeat > REPEATS:
+            if crossing in self._seen:
                 return
-            label = crossing if repeat == 1 else f"{crossing} ({repeat})"
+            self._seen.add(crossing)
             with self._journal.open("a") as out:
-                out.write(label + "\n")
-            if label == self.kill_at:
+                out.write(crossing + "\n")
+            if crossing == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def watch_local_platform(self) -> None:
@@ -90,9 +85,10 @@ class Watched:
 
 
 def _subject(args: tuple[Any, ...]) -> str:
-    """The object that a store's call is about, by its last name."""
+    """The object that a store's call is about, by its last name; every job and environment is called the same."""
     uri = next((arg for arg in args if isinstance(arg, str) and "://" in arg), "")
-    return uri.rstrip("/").rpartition("/")[2] + ("/" if uri.endswith("/") else "")
+    name = uri.rstrip("/").rpartition("/")[2] + ("/" if uri.endswith("/") else "")
+    return re.sub(r"[0-9a-f]{16}", "…", name)
 
 
 def _caller(frame: FrameType | None) -> str:
