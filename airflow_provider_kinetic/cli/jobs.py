@@ -123,7 +123,7 @@ def cancel(args: Namespace) -> None:
 
 def _stop(hook: KineticHook, handle: JobHandle) -> None:
     wait = longest_wait(handle)
-    tell(f"Cancelling job {handle.job_id}: it has {handle.stop_grace:.0f} s to end.")
+    tell(f"Cancelling job {handle.job_id}: it has {handle.stop_grace:g} s to end.")
     if hook.cancel(handle, by=actor(), wait=wait):
         tell(f"Job {handle.job_id} has ended.")
     else:

@@ -62,5 +62,7 @@ def ago(moment: str | None) -> str | None:
 
 
 def span(seconds: float | None) -> str | None:
-    """``3 minutes 5 seconds``."""
-    return None if seconds is None else pendulum.duration(seconds=round(seconds)).in_words()
+    """``1.5 seconds``, ``3 minutes 5 seconds``."""
+    if seconds is None:
+        return None
+    return f"{seconds:.1f} seconds" if seconds < 10 else pendulum.duration(seconds=round(seconds)).in_words()
