@@ -3,6 +3,8 @@
 Operators, triggers, the CLI and users' own tasks all come through here. The hook resolves the
 connection and opens the ports; the work itself is done by :mod:`airflow_provider_kinetic.lifecycle`,
 which knows nothing of Airflow.
+
+DAG files import this module with every operator; what it works with is imported when it works.
 """
 
 from __future__ import annotations
@@ -15,19 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_kinetic.hooks.connection import CONN_TYPE, resolve_target
-from airflow_provider_kinetic.hooks.platforms import open_ports
-from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.model.errors import JobNotFound
-from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobState, JobStatus
 
 if TYPE_CHECKING:
     from airflow_provider_kinetic.clusters.base import JobSummary
     from airflow_provider_kinetic.lifecycle.cleanup import Halves
     from airflow_provider_kinetic.lifecycle.ports import Ports
+    from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.status import JobStatus
     from airflow_provider_kinetic.model.target import Target
 
 DEFAULT_CONN_ID = "kinetic_default"
@@ -42,7 +39,7 @@ class KineticHook(BaseHook):
 
     conn_name_attr = "kinetic_conn_id"
     default_conn_name = DEFAULT_CONN_ID
-    conn_type = CONN_TYPE
+    conn_type = "kinetic"
     hook_name = "Kinetic"
 
     def __init__(
@@ -58,6 +55,8 @@ class KineticHook(BaseHook):
 
         :raises ConnectionError_: the connection is missing or incomplete.
         """
+        from airflow_provider_kinetic.hooks.connection import resolve_target
+
         return resolve_target(self.kinetic_conn_id, self.overrides)
 
     @classmethod
@@ -72,6 +71,8 @@ class KineticHook(BaseHook):
 
     @cached_property
     def ports(self) -> Ports:
+        from airflow_provider_kinetic.hooks.platforms import open_ports
+
         return open_ports(self.target)
 
     def get_conn(self) -> Ports:
@@ -82,6 +83,10 @@ class KineticHook(BaseHook):
 
         :raises JobNotFound: no job of that id is known here.
         """
+        from airflow_provider_kinetic.job import protocol
+        from airflow_provider_kinetic.job.storage import ObjectMissing
+        from airflow_provider_kinetic.model.handle import JobHandle
+
         for uri in (f"{self.target.store_root}/{job_id}/{protocol.HANDLE}", self._kept_handle(job_id)):
             try:
                 if uri:
@@ -95,6 +100,9 @@ class KineticHook(BaseHook):
         )
 
     def _kept_handle(self, job_id: str) -> str | None:
+        from airflow_provider_kinetic.job import protocol
+        from airflow_provider_kinetic.job.layout import TrialLayout
+        from airflow_provider_kinetic.job.storage import ObjectMissing
         from airflow_provider_kinetic.lifecycle.cleanup import index_uri
 
         try:
@@ -110,6 +118,7 @@ class KineticHook(BaseHook):
     def status(self, handle: JobHandle) -> JobStatus:
         """The job's state: the live one, else the one that was kept at its clean-up."""
         from airflow_provider_kinetic.lifecycle.cleanup import kept_status
+        from airflow_provider_kinetic.model.status import JobState
 
         status = self.ports.cluster.status(handle)
         if status.state is not JobState.NOT_FOUND:
@@ -166,6 +175,7 @@ class KineticHook(BaseHook):
 
 def target_of_handle(handle: JobHandle, kinetic_conn_id: str) -> Target:
     """Where an existing job is."""
+    from airflow_provider_kinetic.hooks.connection import resolve_target
     from airflow_provider_kinetic.model.target import Target
 
     places: dict[str, Any] = {

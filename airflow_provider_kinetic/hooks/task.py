@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.spec import TaskIdentity
-
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.spec import TaskIdentity
 
 XCOM_HANDLE = "kinetic_job"
 XCOM_JOB_ID = "job_id"
@@ -18,6 +18,8 @@ XCOM_LOG_CURSOR = "kinetic_log_cursor"
 
 
 def identity_of(context: Context) -> TaskIdentity:
+    from airflow_provider_kinetic.model.spec import TaskIdentity
+
     ti = context["ti"]
     return TaskIdentity(
         dag_id=ti.dag_id,

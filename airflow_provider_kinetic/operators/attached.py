@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.model.errors import ConfigurationError
-from airflow_provider_kinetic.model.handle import JobHandle
+
+if TYPE_CHECKING:
+    from airflow_provider_kinetic.model.handle import JobHandle
 
 
 def job_of(job: Mapping[str, Any] | str | None, job_id: str | None, kinetic_conn_id: str) -> JobHandle:
@@ -16,6 +18,8 @@ def job_of(job: Mapping[str, Any] | str | None, job_id: str | None, kinetic_conn
     :raises ConfigurationError: neither was given, or both.
     :raises JobNotFound: no job of that id.
     """
+    from airflow_provider_kinetic.model.handle import JobHandle
+
     if (job is None) == (job_id is None):
         raise ConfigurationError(
             "Exactly one of `job` and `job_id` must be given.",

@@ -12,7 +12,6 @@ from airflow_provider_kinetic.hooks.task import push_handle
 from airflow_provider_kinetic.links.job import LINKS
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.operators.attached import job_of
-from airflow_provider_kinetic.operators.outcome import value_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,6 +47,8 @@ class KineticCollectOperator(BaseOperator):
         self.kinetic_conn_id = kinetic_conn_id
 
     def execute(self, context: Context) -> Any:
+        from airflow_provider_kinetic.operators.outcome import value_of
+
         handle = job_of(self.job, self.job_id, self.kinetic_conn_id)
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         push_handle(context, handle)

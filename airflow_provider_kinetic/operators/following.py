@@ -3,6 +3,8 @@
 Whatever the mode, a task that follows a job does the same five things: look first (a job that is over is
 never deferred on), wait, show the rest of the log, tell how it ended, and, if it submitted the job, take
 it down when the task is taken down.
+
+DAG files import this module; what it works with is imported when a task runs.
 """
 
 from __future__ import annotations
@@ -15,16 +17,15 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, TaskDeferralError
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.hooks.settings import load_settings
 from airflow_provider_kinetic.hooks.task import XCOM_HANDLE
-from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome, drive, watch
-from airflow_provider_kinetic.model.diagnosis import timed_out
-from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobStatus
 from airflow_provider_kinetic.operators.killing import still_running
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome
+    from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.status import JobStatus
 
 DRAIN_CHUNKS = 200
 """Log chunks (at most 64 KiB each) that a resumed worker still shows; the log in the store is complete."""
@@ -61,6 +62,8 @@ class JobFollower(BaseOperator):
 
     def follow(self, context: Context, handle: JobHandle, status: JobStatus | None = None) -> Any:
         """Wait for the job's end, then :meth:`finish`. ``status`` is a final one that is known already."""
+        from airflow_provider_kinetic.lifecycle.observe import Outcome, drive, watch
+
         self._followed = handle
         if self._killed and self._taken_down(handle):  # it came while there was no job yet
             raise Killed("The task was killed while its job was submitted.")
@@ -81,7 +84,9 @@ class JobFollower(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:
         """Second leg of a deferred task: the job is over, or its deadline has passed."""
-        handle = JobHandle.from_dict(self._pushed(context) or {})
+        from airflow_provider_kinetic.lifecycle.observe import Outcome
+
+        handle = self._own_job(context)
         self._followed = handle
         return self._conclude(context, handle, Outcome.from_dict(event or {}))
 
@@ -90,8 +95,7 @@ class JobFollower(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
-            raw = self._pushed(context)
-            if raw and self.cancels(handle := JobHandle.from_dict(raw)):
+            if self._pushed(context) and self.cancels(handle := self._own_job(context)):
                 KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the trigger failed")
             raise
 
@@ -99,6 +103,11 @@ class JobFollower(BaseOperator):
         """The handle as the first leg of this task instance pushed it; a mapped task has one for each index."""
         ti = context["ti"]
         return ti.xcom_pull(key=XCOM_HANDLE, task_ids=self.task_id, map_indexes=ti.map_index)
+
+    def _own_job(self, context: Context) -> JobHandle:
+        from airflow_provider_kinetic.model.handle import JobHandle
+
+        return JobHandle.from_dict(self._pushed(context) or {})
 
     def on_kill(self) -> None:
         """Take the job down with the task."""
@@ -122,6 +131,7 @@ class JobFollower(BaseOperator):
     _ti: Any = None
 
     def _defer(self, context: Context, handle: JobHandle) -> None:
+        from airflow_provider_kinetic.hooks.settings import load_settings
         from airflow_provider_kinetic.triggers.job import KineticJobTrigger
 
         settings = load_settings()
@@ -140,6 +150,8 @@ class JobFollower(BaseOperator):
         )
 
     def _conclude(self, context: Context, handle: JobHandle, outcome: Outcome) -> Any:
+        from airflow_provider_kinetic.model.diagnosis import timed_out
+
         self._drain(handle, outcome.cursor)
         if outcome.timeout:
             raise timed_out(handle, outcome.timeout, outcome.limit)
@@ -158,6 +170,8 @@ class JobFollower(BaseOperator):
             self.log.info("The log goes on in %s", handle.logs)
 
     def _timeout(self, context: Context) -> ExecutionTimeout | None:
+        from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout
+
         limit: timedelta | None = self.execution_timeout
         if limit is None:
             return None
@@ -165,6 +179,8 @@ class JobFollower(BaseOperator):
         return ExecutionTimeout(limit.total_seconds(), (started + limit).timestamp())
 
     def _poll(self) -> float:
+        from airflow_provider_kinetic.hooks.settings import load_settings
+
         return load_settings().poll_interval if self.poll_interval is None else self.poll_interval
 
     def _say(self, line: str) -> None:

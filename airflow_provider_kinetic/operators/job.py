@@ -20,9 +20,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
 from airflow_provider_kinetic.hooks.task import describe, identity_of, push_handle
 from airflow_provider_kinetic.links.job import LINKS, push_links
-from airflow_provider_kinetic.model import parameters
 from airflow_provider_kinetic.model.errors import ConfigurationError
-from airflow_provider_kinetic.model.spec import JobSpec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.lifecycle.submit import Submitted
     from airflow_provider_kinetic.lifecycle.work import Work
     from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.spec import JobSpec
 
 Seconds = float | timedelta
 RESULT_FORMATS = ("pickle", "json")
@@ -156,6 +155,7 @@ class KineticJobOperator(BaseOperator):
         """Make sure that this task instance's job exists; adopt or find the result of an earlier try's."""
         from airflow_provider_kinetic.hooks.journal import TaskStateJournal
         from airflow_provider_kinetic.lifecycle.submit import ensure
+        from airflow_provider_kinetic.model import parameters
 
         target = self.hook.target
         given = {name: getattr(self, name, None) for name in parameters.SUPPORT}
@@ -209,6 +209,7 @@ class KineticJobOperator(BaseOperator):
 
     def _spec(self, function: Callable[..., Any], env: Mapping[str, str]) -> JobSpec:
         from airflow_provider_kinetic.hooks.settings import load_settings
+        from airflow_provider_kinetic.model.spec import JobSpec
 
         settings = load_settings()
         return JobSpec(

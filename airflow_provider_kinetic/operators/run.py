@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import conf
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.hooks.settings import load_settings
 from airflow_provider_kinetic.model.errors import ConfigurationError
-from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.operators.following import JobFollower
 from airflow_provider_kinetic.operators.job import KineticJobOperator
-from airflow_provider_kinetic.operators.outcome import value_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.status import JobStatus
 
 POLICIES = ("on_success", "always", "never")
 
@@ -84,6 +83,8 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
         return not self.job_id if self.cancel_on_kill is None else self.cancel_on_kill
 
     def finish(self, context: Context, handle: JobHandle, status: JobStatus) -> Any:
+        from airflow_provider_kinetic.operators.outcome import value_of
+
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         try:
             value = value_of(self, hook, handle, status)
@@ -97,6 +98,8 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
 
     def _policy(self) -> str:
         """Attached jobs belong to somebody else and are cleaned only when that was asked for."""
+        from airflow_provider_kinetic.hooks.settings import load_settings
+
         if self.cleanup is None and self.job_id:
             return "never"
         return self.cleanup or load_settings().cleanup
@@ -104,6 +107,7 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
     def _clean(self, context: Context, hook: KineticHook, handle: JobHandle, status: JobStatus) -> None:
         """Errors of the clean-up do not undo a result: gc and the bucket's own rule find what is left."""
         from airflow_provider_kinetic.model.errors import KineticError
+        from airflow_provider_kinetic.model.status import JobState
 
         known = status if status.state is not JobState.NOT_FOUND else None
         try:

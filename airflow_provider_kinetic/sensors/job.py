@@ -10,13 +10,14 @@ from airflow.sdk import conf
 from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
 from airflow_provider_kinetic.hooks.task import push_handle
 from airflow_provider_kinetic.links.job import LINKS, push_links
-from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.operators.attached import job_of
 from airflow_provider_kinetic.operators.following import JobFollower
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.status import JobStatus
 
 
 class KineticJobSensor(JobFollower):
@@ -70,6 +71,7 @@ class KineticJobSensor(JobFollower):
 
     def finish(self, context: Context, handle: JobHandle, status: JobStatus) -> dict[str, Any]:  # noqa: ARG002
         from airflow_provider_kinetic.lifecycle.collect import locate, without_result
+        from airflow_provider_kinetic.model.status import JobState
         from airflow_provider_kinetic.stores.base import ObjectMissing
 
         if status.state is JobState.SUCCEEDED:
