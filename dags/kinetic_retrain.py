@@ -93,13 +93,14 @@ def train(images: list[list[int]], labels: list[int], steps: int, save_every: in
             state = manager.restore(first, args=ocp.args.StandardRestore(state))
         print(f"{'resumed at' if first else 'starts with'} step {first} of {steps} on {jax.devices()[0]}")
 
-        history, metrics = [], output / "metrics" / f"from-{first:06}.jsonl"
+        history, metrics, draft = [], output / "metrics" / f"from-{first:06}.jsonl", output / "metrics" / "draft"
         metrics.parent.mkdir(parents=True, exist_ok=True)
         for step in range(first + 1, steps + 1):
             state, value = update(state, step)
             if step % 50 == 0:
                 history.append(json.dumps({"step": step, "loss": round(float(value), 4)}))
-                metrics.write_text("\n".join(history))
+                draft.write_text("\n".join(history))
+                draft.replace(metrics)
             if step % save_every == 0 or step == steps:
                 manager.save(step, args=ocp.args.StandardSave(state))
                 print(f"step {step} of {steps}: loss {value:.4f}, checkpoint saved")
