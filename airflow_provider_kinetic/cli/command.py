@@ -38,6 +38,7 @@ def command(run: Command) -> Command:
         redirect_stdout_log_handlers_to_stderr()
         try:
             run(args)
+            sys.stdout.flush()
         except KineticError as error:
             explain(error, verbose=args.verbose)
             raise SystemExit(1) from None

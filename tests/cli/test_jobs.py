@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from typing import Any
 
@@ -137,6 +139,15 @@ def test_logs_to_the_end_of_the_job(desk: Any, capsys: pytest.CaptureFixture[str
     assert "succeeded" in said(capsys)
     assert desk.state(handle) is JobState.SUCCEEDED
     opener.join()
+
+
+def test_ctrl_c_leaves_the_job_alone(desk: Any) -> None:
+    handle = desk.submit_and_start()
+    interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    desk.run("jobs", "logs", handle.job_id, "--follow", code=130)
+    assert desk.state(handle) is JobState.RUNNING
+    interrupt.join()
 
 
 def test_tail_and_follow_exclude_each_other(desk: Any, capsys: pytest.CaptureFixture[str]) -> None:
