@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.lifecycle import trial
 from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord
 from airflow_provider_kinetic.model import names
@@ -37,15 +38,23 @@ def output_directory(store: Store, target: Target, work: Work, record: Submissio
     ended well, so that a clear of a finished training is a real rerun.
     """
     if work.output_dir is not None:
-        uri = names.check_length(work.output_dir.rstrip("/"), "output_dir")
-        scheme = target.output_root.partition("://")[0]
-        if uri.partition("://")[0] != scheme:
-            raise ConfigurationError(
-                f"`output_dir` is {uri!r}, but this platform keeps outputs under {target.output_root!r}.",
-                advice=f"Pass a URI that starts with {scheme}://, or leave `output_dir` out.",
-            )
-        return replace(record, output_dir=uri)
+        return replace(record, output_dir=_given(work.output_dir, target.output_root))
     generation = record.generation
     while trial.completed(store, uri := names.output_dir(target.output_root, work.identity, generation)):
         generation += 1
     return replace(record, output_dir=uri, generation=generation)
+
+
+def _given(output_dir: str, root: str) -> str:
+    """A user's ``output_dir`` as URI of the platform's scheme; on this machine an absolute path will do."""
+    scheme = root.partition("://")[0]
+    on_this_machine = scheme == "file"
+    if on_this_machine and output_dir.startswith("/"):
+        output_dir = path_to_uri(output_dir)
+    if output_dir.partition("://")[0] != scheme:
+        path = "Pass an absolute path" if on_this_machine else f"Pass a URI that starts with {scheme}://"
+        raise ConfigurationError(
+            f"`output_dir` is {output_dir!r}, but this platform keeps outputs under {root!r}.",
+            advice=f"{path}, or leave `output_dir` out.",
+        )
+    return names.check_length(output_dir.rstrip("/"), "output_dir")

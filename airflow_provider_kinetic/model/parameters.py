@@ -53,6 +53,9 @@ SUPPORT: dict[str, frozenset[Platform]] = {
 EMULATED = frozenset({"base_image_repo", "zone", "project", "backend", "spot"})
 """What the local platform takes with ``emulate_accelerators``; accelerators other than ``cpu`` belong to it."""
 
+PREBUILT = "prebuilt"
+"""``container_image``: published images (contract 4.1). This machine has none; emulation builds one."""
+
 _BACKENDS = ("gke", "pathways")
 
 
@@ -73,6 +76,10 @@ def check(target: Target, given: Mapping[str, Any]) -> list[str]:
         if not (emulates and name in EMULATED):
             raise _unsupported(name, target.platform)
         emulated.append(f"{name}={value!r}")
+    if target.platform == "local" and asked.get("container_image") == PREBUILT:
+        if not emulates:
+            raise _no_prebuilt()
+        emulated.append(f"container_image={PREBUILT!r}")
     if (backend := asked.get("backend")) and backend not in _BACKENDS:
         raise ConfigurationError(f"There is no `backend` {backend!r}.", advice=f"There are: {', '.join(_BACKENDS)}.")
     if "accelerator" in asked and _foreign_accelerator(asked["accelerator"], target.platform, emulates):
@@ -107,6 +114,14 @@ def _unsupported(name: str, platform: Platform) -> UnsupportedParameter:
     if platform == "local" and name in EMULATED:
         advice += ", or set `emulate_accelerators` in the connection to accept it here without effect"
     return UnsupportedParameter(f"The platform {platform!r} cannot honour the parameter `{name}`.", advice=f"{advice}.")
+
+
+def _no_prebuilt() -> UnsupportedParameter:
+    return UnsupportedParameter(
+        f"The platform 'local' has no prebuilt images: container_image={PREBUILT!r}.",
+        advice="Leave `container_image` out: an environment is then built from your requirements. Or set "
+        "`emulate_accelerators` in the connection to have that happen for a DAG file that also runs elsewhere.",
+    )
 
 
 def _foreign_accelerator(text: str, platform: Platform, emulates: bool) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.lifecycle.work import Work
     from airflow_provider_kinetic.model.handle import JobHandle
     from airflow_provider_kinetic.model.spec import JobSpec
+    from airflow_provider_kinetic.packaging.environment import Captured
 
 Seconds = float | timedelta
 RESULT_FORMATS = ("pickle", "json")
@@ -53,10 +54,12 @@ class KineticJobOperator(BaseOperator):
     :param requirements: a list of requirements, or the path of a requirements.txt or pyproject.toml.
         None: the nearest such file above the function's own (contract 4.4).
     :param capture_env_vars: names (or ``PREFIX*``) of the worker's variables that the job gets.
-    :param env_vars: variables of the job. Values whose names look secret travel apart from the payload.
-    :param secrets: variables that never enter payload, log or listing.
+    :param env_vars: variables of the job (templated). Values whose names look secret travel apart from the payload
+        and are masked in the UI.
+    :param secrets: variables that never enter payload, log or listing. Templated, and shown to nobody: write
+        ``{"HF_TOKEN": "{{ var.value.hf_token }}"}``, and the DAG holds no secret either.
     :param output_dir: where the function keeps what lasts; it finds it as ``KINETIC_OUTPUT_DIR``. None: a directory of
-        this task instance, the same one at every retry.
+        this task instance, the same one at every retry. On the local platform an absolute path will do.
     :param startup_timeout: longest time from submit to first start.
     :param run_timeout: longest time from the first start on, over all attempts.
     :param stop_grace: time between SIGTERM and SIGKILL.
@@ -171,6 +174,14 @@ class KineticJobOperator(BaseOperator):
         self.announce(context, submitted.handle)
         return submitted
 
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Airflow masks fewer names than we treat as secret, and shows rendered fields before it executes."""
+        from airflow_provider_kinetic.packaging.environment import split
+
+        super()._do_render_template_fields(*args, **kwargs)
+        if isinstance(self.env_vars, Mapping):
+            _mask(split(self.env_vars).secret)
+
     def announce(self, context: Context, handle: JobHandle) -> None:
         """Push the XComs and links of a job."""
         push_handle(context, handle)
@@ -178,20 +189,30 @@ class KineticJobOperator(BaseOperator):
 
     def _work(self, context: Context) -> Work:
         from airflow_provider_kinetic.lifecycle.work import Work
-        from airflow_provider_kinetic.packaging.environment import capture, split
 
-        function = self._function()
-        captured, given = capture(self.capture_env_vars, os.environ), split(self.env_vars or {})
+        function, environment = self._function(), self._environment(context)
         return Work(
             function=function,
             args=tuple(self.op_args),
             kwargs=self._call_kwargs(context, function),
-            spec=self._spec(function, {**captured.plain, **given.plain}),
+            spec=self._spec(function, environment.plain),
             identity=identity_of(context),
             max_tries=context["ti"].max_tries,
-            secrets={**captured.secret, **given.secret, **(self.secrets or {})},
+            secrets=environment.secret,
             output_dir=self.output_dir,
         )
+
+    def _environment(self, context: Context) -> Captured:
+        """The job's variables; the secret ones are masked in the task's log from now on."""
+        from airflow_provider_kinetic.packaging.environment import Captured, capture, split
+
+        captured, given = capture(self.capture_env_vars, os.environ), split(_texts(self.env_vars))
+        # `secrets` is rendered here because template fields are stored and shown
+        named = _texts(self.render_template(dict(self.secrets or {}), context))
+        secret = {**captured.secret, **given.secret, **named}
+        plain = {name: value for name, value in {**captured.plain, **given.plain}.items() if name not in secret}
+        _mask(secret)
+        return Captured(plain, secret)
 
     def _function(self) -> Callable[..., Any]:
         function = getattr(self, "python_callable", None)
@@ -215,7 +236,7 @@ class KineticJobOperator(BaseOperator):
         return JobSpec(
             func_name=getattr(function, "__name__", type(function).__name__),
             accelerator=self.accelerator,
-            container_image=self.container_image,
+            container_image=self._image(),
             base_image_repo=self.base_image_repo,
             backend=self.backend,
             spot=self.spot,
@@ -228,11 +249,18 @@ class KineticJobOperator(BaseOperator):
             max_preemptions=settings.max_preemptions if self.max_preemptions is None else self.max_preemptions,
         )
 
+    def _image(self) -> str | None:
+        """Where machines are emulated (``parameters.check``) an environment built here stands for a prebuilt image."""
+        from airflow_provider_kinetic.model.parameters import PREBUILT
+
+        emulated = self.container_image == PREBUILT and self.hook.target.platform == "local"
+        return None if emulated else self.container_image
+
     def _requirements(self, function: Callable[..., Any]) -> str | None:
         """Filtered requirements of a bundled image; None where the image was named."""
         from airflow_provider_kinetic.operators.requirements import requirements_text
 
-        if self.container_image not in (None, "bundled"):
+        if self._image() not in (None, "bundled"):
             return None
         code = inspect.unwrap(function)
         try:
@@ -243,3 +271,16 @@ class KineticJobOperator(BaseOperator):
 
     def actor(self, context: Context) -> str:
         return describe(context)
+
+
+def _texts(variables: Mapping[str, Any] | None) -> dict[str, str]:
+    """Rendered to native objects, a variable may have become a number."""
+    return {name: str(value) for name, value in (variables or {}).items()}
+
+
+def _mask(variables: Mapping[str, str]) -> None:
+    """Have Airflow hide the values in rendered fields and in the task's log."""
+    from airflow.sdk.log import mask_secret
+
+    for value in variables.values():
+        mask_secret(value)
