@@ -22,7 +22,7 @@ from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle.logs import last_output
 from airflow_provider_kinetic.lifecycle.ports import Ports
-from airflow_provider_kinetic.model.diagnosis import diagnose
+from airflow_provider_kinetic.model.diagnosis import diagnose, last_lines
 from airflow_provider_kinetic.model.errors import (
     ArtifactCorrupt,
     InfrastructureError,
@@ -94,16 +94,21 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
     :raises ResultUnreadable: the value's type cannot be imported here.
     """
     expected = status.objects.get(handle.result_name, {}).get("sha256")
+    try:
+        uri = locate(ports.store, handle, handle.result_name)
+    except ObjectMissing:
+        raise without_result(ports, handle, status) from None
     if expected is None and not trusted(handle, trust_bucket):
         raise ArtifactCorrupt(
             f"No digest of the result of job {handle.job_id} was reported, so it cannot be checked.",
             advice="Pass `trust_bucket=True` if only trusted people can write to the bucket.",
         )
     try:
-        uri = locate(ports.store, handle, handle.result_name)
-    except ObjectMissing:
-        raise without_result(ports, handle, status) from None
-    payload = open_result(ports.store, uri, expected)
+        payload = open_result(ports.store, uri, expected)
+    except ResultUnreadable as unreadable:
+        if status.state is JobState.FAILED and status.reason is Reason.USER_CODE:
+            raise _raised_a_stranger(ports, handle) from unreadable
+        raise
     if status.state is JobState.FAILED and status.reason not in (Reason.NONE, Reason.USER_CODE):
         raise diagnose(handle, status, last_output(ports, handle))
     if not payload.get("success"):
@@ -111,6 +116,15 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
     if status.state is JobState.FAILED:
         raise diagnose(handle, status, last_output(ports, handle))
     return payload.get("result")
+
+
+def _raised_a_stranger(ports: Ports, handle: JobHandle) -> UserCodeError:
+    """The function raised something whose class is not known here, but the job has printed it."""
+    return UserCodeError(
+        f"{handle.func_name}() raised an exception in job {handle.job_id} that cannot be loaded on this machine."
+        + last_lines(last_output(ports, handle)),
+        advice="Install the package that defines its class here to have it as the cause.",
+    )
 
 
 def load(store: Store, ref: Reference) -> Any:
@@ -180,7 +194,7 @@ def failure_of(handle: JobHandle, payload: Mapping[str, Any]) -> KineticError:
     trace = str(payload.get("traceback") or "")
     exception = payload.get("exception")
     said = _said(exception, payload)
-    if payload.get("serialization_failed"):
+    if phase == "result serialization" and not trace:  # with a trace it is an exception that could not travel
         shown = str(payload.get("result_repr") or "")[:200]
         return ResultUnreadable(
             f"{handle.func_name}() ended, but {said} {shown}".rstrip(), advice=_SERIALIZATION_ADVICE

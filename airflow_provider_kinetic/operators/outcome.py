@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.hooks.settings import load_settings
-from airflow_provider_kinetic.model.errors import KineticError, UserCodeError
+from airflow_provider_kinetic.model.errors import UserCodeError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.operators.values import check_multiple_outputs, plain, small
@@ -38,11 +38,7 @@ def value_of(operator: Collecting, hook: KineticHook, handle: JobHandle, status:
     multiple = bool(getattr(operator, "multiple_outputs", False))
     if succeeded and not multiple and (entry.get("json") is False or (entry.get("size") or 0) > 4 * limit):
         return collect.reference(hook.ports.store, handle, status).to_dict()
-    try:
-        value = collect.collect(hook.ports, handle, status, trust_bucket=operator.trust_bucket)
-    except KineticError as error:
-        _show(operator, error)
-        raise
+    value = collected(operator.log, hook, handle, status, operator.trust_bucket)
     if not operator.do_xcom_push:
         return None
     if multiple:
@@ -53,6 +49,15 @@ def value_of(operator: Collecting, hook: KineticHook, handle: JobHandle, status:
     return collect.reference(hook.ports.store, handle, status).to_dict()
 
 
-def _show(operator: Collecting, error: KineticError) -> None:
-    if isinstance(error, UserCodeError) and error.remote_traceback:
-        operator.log.error("Traceback in the job:\n%s", error.remote_traceback.rstrip())
+def collected(
+    log: Any, hook: KineticHook, handle: JobHandle, status: JobStatus, trust_bucket: bool | None = None
+) -> Any:
+    """The function's value; for a job that failed always an error, whose remote traceback is logged."""
+    from airflow_provider_kinetic.lifecycle import collect
+
+    try:
+        return collect.collect(hook.ports, handle, status, trust_bucket=trust_bucket)
+    except UserCodeError as error:
+        if error.remote_traceback:
+            log.error("Traceback in the job:\n%s", error.remote_traceback.rstrip())
+        raise

@@ -72,11 +72,14 @@ class KineticJobSensor(JobFollower):
     def finish(self, context: Context, handle: JobHandle, status: JobStatus) -> dict[str, Any]:  # noqa: ARG002
         from airflow_provider_kinetic.lifecycle.collect import locate, without_result
         from airflow_provider_kinetic.model.status import JobState
+        from airflow_provider_kinetic.operators.outcome import collected
         from airflow_provider_kinetic.stores.base import ObjectMissing
 
         if status.state is JobState.SUCCEEDED:
             return status.to_dict()
         hook = KineticHook.of(handle, self.kinetic_conn_id)
+        if status.state is JobState.FAILED:
+            collected(self.log, hook, handle, status)
         if status.state is JobState.NOT_FOUND:
             try:
                 locate(hook.ports.store, handle, handle.result_name)

@@ -1,0 +1,137 @@
+"""What lies in the store is opened only when it is what the job, or the submitter, has written."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from bombs import bomb
+from installation import TaskKey
+from project import until
+from tasks import run, watch, work
+
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.lifecycle.collect import collect
+from airflow_provider_kinetic.model.errors import ArtifactCorrupt, InfrastructureError
+from airflow_provider_kinetic.model.status import JobState
+
+GATED = "def f():\n    at_the_gate('{gate}')\n    return 42"
+KEY = TaskKey("shop", "job", "run_1")
+
+
+def finished(shop):
+    """A job that is over, with nobody who has collected it yet; the task is deferred."""
+    shop.job("def f(): return 42", deferrable=True)
+    shop.db.queue(KEY)
+    work(shop.load("job"), shop.db, KEY)
+    handle = shop.handle()
+    until(lambda: shop.ports.cluster.status(handle).state is JobState.SUCCEEDED)
+    return handle
+
+
+@pytest.mark.parametrize("result_format", ["pickle", "json"])
+def test_a_result_that_was_replaced_is_not_opened(shop, tmp_path, result_format):
+    shop.job(GATED, deferrable=True, result_format=result_format)
+    shop.db.queue(KEY)
+    work(shop.load("job"), shop.db, KEY)
+    handle = shop.handle()
+    shop.open_gate()
+    until(lambda: shop.ports.cluster.status(handle).state is JobState.SUCCEEDED)
+    shop.ports.store.write(handle.artifact(handle.result_name), bomb(tmp_path / "exploded"))
+    watch(shop.db, KEY)
+
+    error = run(shop.load("job"), shop.db).error
+
+    assert isinstance(error, ArtifactCorrupt)
+    assert "was not opened" in str(error)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_json_result_needs_no_pickle(shop, tmp_path):
+    shop.job(GATED, deferrable=True, result_format="json")
+    shop.db.queue(KEY)
+    work(shop.load("job"), shop.db, KEY)
+    handle = shop.handle()
+    shop.open_gate()
+    until(lambda: shop.ports.cluster.status(handle).state is JobState.SUCCEEDED)
+    shop.ports.store.write(handle.artifact(protocol.RESULT), bomb(tmp_path / "exploded"))
+    watch(shop.db, KEY)
+
+    assert run(shop.load("job"), shop.db).value == 42
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_json_result_keeps_what_json_keeps(shop):
+    shop.job("def f(): return {'loss': 0.5, 'name': 'é', 'none': None}", result_format="json")
+
+    assert shop.run().value == {"loss": 0.5, "name": "é", "none": None}
+
+
+def test_a_json_failure_is_told_without_a_pickle(shop):
+    calls = shop.count_calls()
+    shop.job("def f(): raise ValueError('broken')", result_format="json")
+
+    error = shop.run().error
+
+    assert "f() raised ValueError: broken" in str(error)
+    assert "in f" in error.remote_traceback
+    assert "download result.pkl" not in calls
+
+
+def test_a_payload_that_was_changed_while_the_job_waited_is_not_opened(shop, tmp_path):
+    shop.connect(max_parallel=1)
+    shop.write("""
+def wait(): at_the_gate('{gate}')
+def f(): return 42
+
+with DAG("shop", schedule=None) as dag:
+    KineticSubmitOperator(task_id="first", python_callable=wait, **LOCAL)
+    KineticRunOperator(task_id="job", python_callable=f, deferrable=True, **LOCAL)
+""")
+    shop.run("first")
+    until(lambda: shop.begun)
+    shop.db.queue(KEY)
+    work(shop.load("job"), shop.db, KEY)
+    shop.ports.store.write(shop.handle().artifact(protocol.PAYLOAD), bomb(tmp_path / "exploded"))
+    shop.open_gate()
+    watch(shop.db, KEY)
+
+    error = run(shop.load("job"), shop.db).error
+
+    assert isinstance(error, InfrastructureError)
+    assert "artifact verification" in str(error)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize(("trust", "opened"), [(None, False), (False, False), (True, True)])
+def test_a_result_of_a_cluster_that_nobody_has_a_digest_of_is_opened_only_on_request(shop, trust, opened):
+    from dataclasses import replace
+
+    handle = finished(shop)
+    status = replace(shop.ports.cluster.status(handle), objects={})
+    elsewhere = replace(handle, platform="gke")
+
+    if opened:
+        assert collect(shop.ports, elsewhere, status, trust_bucket=trust) == 42
+    else:
+        with pytest.raises(ArtifactCorrupt, match="No digest"):
+            collect(shop.ports, elsewhere, status, trust_bucket=trust)
+
+
+def test_a_job_that_died_without_a_result_is_diagnosed_not_distrusted(shop):
+    from dataclasses import replace
+
+    handle = finished(shop)
+    shop.ports.store.delete(handle.artifact(protocol.RESULT))
+    status = replace(shop.ports.cluster.status(handle), state=JobState.FAILED, objects={}, message="out of memory")
+
+    with pytest.raises(InfrastructureError, match="out of memory") as told:
+        collect(shop.ports, replace(handle, platform="gke"), status)
+
+    assert not isinstance(told.value, ArtifactCorrupt)
+
+
+def test_the_bomb_of_these_tests_explodes(tmp_path):
+    pickle.loads(bomb(tmp_path / "exploded")).close()
+
+    assert (tmp_path / "exploded").exists()
