@@ -16,7 +16,7 @@ from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobStatus
+from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.stores.base import Store
 
 STATUS = "status.json"
@@ -113,7 +113,8 @@ def clean(
 
 
 def _keep_once(store: Store, handle: JobHandle, status: JobStatus, *, by: str) -> None:
-    if handle.output_dir is None or kept_status(store, handle) is not None:
+    kept = kept_status(store, handle)
+    if handle.output_dir is None or (kept is not None and kept.state is not JobState.NOT_FOUND):
         return
     keep(store, handle, status)
     pointer = {"v": 1, "output_dir": handle.output_dir, "by": by, "at": now()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import XComNotFound
 
 from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
 from airflow_provider_kinetic.hooks.task import describe
@@ -13,6 +14,7 @@ from airflow_provider_kinetic.model.errors import JobNotFound
 from airflow_provider_kinetic.operators.attached import job_of
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.sdk import Context
 
 
@@ -47,6 +49,13 @@ class KineticCleanupOperator(BaseOperator):
         self.k8s = k8s
         self.artifacts = artifacts
         self.kinetic_conn_id = kinetic_conn_id
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """A teardown runs also when the submitting task has pushed nothing."""
+        try:
+            super().render_template_fields(context, jinja_env)
+        except XComNotFound:
+            self.job = self.job_id = None
 
     def execute(self, context: Context) -> None:
         from airflow_provider_kinetic.lifecycle.cleanup import Halves
