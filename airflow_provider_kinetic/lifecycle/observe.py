@@ -11,7 +11,7 @@ that was asleep does not time out a job that was not.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_kinetic.lifecycle import cleanup
@@ -19,7 +19,7 @@ from airflow_provider_kinetic.lifecycle.logs import chunks_after
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.errors import InfrastructureError
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobState, JobStatus
+from airflow_provider_kinetic.model.status import JobStatus
 
 FAILURES = 20
 """Looks in a row that may fail before the observation does: with the pauses between them some 15 minutes."""
@@ -27,8 +27,12 @@ FAILURES = 20
 LONGEST_PAUSE = 60.0
 """Seconds between two looks while the cluster does not answer."""
 
+SHORTEST_PAUSE = 0.05
+
 CHUNKS_PER_LOOK = 8
-"""Chunks of at most 64 KiB that one look shows; the rest follows at the next look."""
+"""Chunks of at most 64 KiB that one look shows; the rest follows at the next look, or when the job is over."""
+
+EXECUTION_TIMEOUT = "execution_timeout"
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,9 @@ class Tail:
 
     handle: JobHandle
     cursor: str
-    limit: int | None = CHUNKS_PER_LOOK
 
     def perform(self, ports: Ports) -> list[tuple[str, str]]:
-        return list(chunks_after(ports.store, self.handle, self.cursor, self.limit))
+        return list(chunks_after(ports.store, self.handle, self.cursor, CHUNKS_PER_LOOK))
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def deadline_of(handle: JobHandle, status: JobStatus, timeout: ExecutionTimeout 
     now = status.server_time
     if now is None or status.state.terminal:
         return None
-    deadlines = [Deadline("execution_timeout", timeout.seconds, timeout.at - now)] if timeout else []
+    deadlines = [Deadline(EXECUTION_TIMEOUT, timeout.seconds, timeout.at - now)] if timeout else []
     if status.started_at is None:
         name, limit, since = "startup_timeout", handle.startup_timeout, status.created_at
     else:
@@ -152,51 +155,75 @@ def describe(status: JobStatus) -> str:
     return " ".join(words)
 
 
-def watch(handle: JobHandle, *, poll: float, cursor: str = "", timeout: ExecutionTimeout | None = None) -> Watch:
+def watch(
+    handle: JobHandle,
+    *,
+    poll: float,
+    cursor: str = "",
+    timeout: ExecutionTimeout | None = None,
+    cancels: bool = True,
+) -> Watch:
     """Describe the observation of one job, from any moment of its life, to its end or deadline.
 
     :param poll: seconds between two looks.
     :param cursor: last log chunk that was already shown.
+    :param timeout: when the observer has to give up.
+    :param cancels: whether the job ends with an observer that gives up. The job's own deadlines always end it.
     """
-    said, failures = "", 0
+    poll = max(poll, SHORTEST_PAUSE)
+    said = ""
+    while True:
+        status: JobStatus = yield from _insist(Look(handle), handle, poll)
+        if (line := describe(status)) != said:
+            said = line
+            yield Say(f"Job {handle.job_id}: {line}")
+        if status.state.terminal:
+            return Outcome(status, (yield from _show_rest(handle, cursor)))
+        cursor = yield from _show(handle, cursor)
+        deadline = deadline_of(handle, status, timeout)
+        if deadline is not None and deadline.left <= 0:
+            if cancels or deadline.parameter != EXECUTION_TIMEOUT:
+                yield from _end(handle, deadline, poll)
+            return Outcome(status, cursor, deadline.parameter, deadline.limit)
+        yield Pause(poll if deadline is None else max(SHORTEST_PAUSE, min(poll, deadline.left)))
+
+
+def _insist(effect: Look | Cancel, handle: JobHandle, poll: float) -> Generator[Effect, Any, Any]:
+    """Ask again, with growing pauses, while the cluster does not answer."""
+    failures = 0
     while True:
         try:
-            status: JobStatus = yield Look(handle)
-            failures = 0
+            return (yield effect)
         except InfrastructureError as error:
             failures += 1
             if failures > FAILURES:
                 raise
-            yield Say(f"Job {handle.job_id}: cannot be looked at ({error.summary}), asking again")
-            yield Pause(min(poll * 2**failures, LONGEST_PAUSE))
-            continue
-        if (line := describe(status)) != said:
-            said = line
-            yield Say(f"Job {handle.job_id}: {line}")
-        cursor = yield from _show(handle, cursor, None if status.state.terminal else CHUNKS_PER_LOOK)
-        if status.state.terminal:
-            return Outcome(status, cursor)
-        deadline = deadline_of(handle, status, timeout)
-        if deadline is not None and deadline.left <= 0:
-            return (yield from _expire(handle, status, deadline, cursor))
-        yield Pause(poll if deadline is None else max(0.05, min(poll, deadline.left)))
+            summary = error.summary
+        yield Say(f"Job {handle.job_id}: no answer about it ({summary}), asking again")
+        yield Pause(min(poll * 2**failures, LONGEST_PAUSE))
 
 
-def _expire(handle: JobHandle, status: JobStatus, deadline: Deadline, cursor: str) -> Watch:
-    yield Say(f"Job {handle.job_id}: {deadline.parameter} of {deadline.limit:.0f} s passed, cancelling")
-    yield Cancel(handle, f"{deadline.parameter} of {deadline.limit:.0f} s")
-    cursor = yield from _show(handle, cursor, None)
-    return Outcome(replace(status, state=JobState.FAILED), cursor, deadline.parameter, deadline.limit)
+def _end(handle: JobHandle, deadline: Deadline, poll: float) -> Generator[Effect, Any, None]:
+    what = f"{deadline.parameter} of {deadline.limit:g} s"
+    yield Say(f"Job {handle.job_id}: {what} passed, cancelling")
+    yield from _insist(Cancel(handle, what), handle, poll)
 
 
-def _show(handle: JobHandle, cursor: str, limit: int | None) -> Generator[Effect, Any, str]:
+def _show(handle: JobHandle, cursor: str) -> Generator[Effect, Any, str]:
     try:
-        chunks: list[tuple[str, str]] = yield Tail(handle, cursor, limit)
+        chunks: list[tuple[str, str]] = yield Tail(handle, cursor)
     except InfrastructureError:
         return cursor  # the next look shows what this one could not
     for name, text in chunks:
         yield Show(text, name)
         cursor = name
+    return cursor
+
+
+def _show_rest(handle: JobHandle, cursor: str) -> Generator[Effect, Any, str]:
+    """A few chunks at a time, for as long as the observer gets any."""
+    while (further := (yield from _show(handle, cursor))) != cursor:
+        cursor = further
     return cursor
 
 

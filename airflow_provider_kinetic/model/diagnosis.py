@@ -63,13 +63,14 @@ def diagnose(handle: JobHandle, status: JobStatus, output: str = "") -> KineticE
     return kind(summary + last_lines(output), advice=advice)
 
 
-def timed_out(handle: JobHandle, what: str, seconds: float) -> JobTimeout:
-    """The error for a passed deadline; ``what`` is the parameter that set it."""
+def timed_out(handle: JobHandle, what: str, seconds: float, *, cancelled: bool = True) -> JobTimeout:
+    """The error for a passed deadline; ``what`` is the parameter that set it. ``cancelled``: the job ended with it."""
     advice = {
         "startup_timeout": "It never started: see its last status above. Raise `startup_timeout` if it only queued.",
         "run_timeout": "Raise `run_timeout`, or save checkpoints and set `retries`: a retry resumes from the last one.",
     }.get(what, f"Raise `{what}` of the task.")
-    return JobTimeout(f"Job {handle.job_id} passed its {what} of {seconds:.0f} s and was cancelled.", advice=advice)
+    fate = "was cancelled" if cancelled else "goes on"
+    return JobTimeout(f"The {what} of {seconds:g} s passed; job {handle.job_id} {fate}.", advice=advice)
 
 
 def last_lines(output: str, lines: int = TAIL_LINES) -> str:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, TaskDeferralError
+from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout, TaskDeferralError
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.hooks.task import XCOM_HANDLE
@@ -73,11 +73,13 @@ class JobFollower(BaseOperator):
             return self._conclude(context, handle, Outcome(status))
         if self.deferrable:
             self._defer(context, handle)
-        watching = watch(handle, poll=self._poll(), timeout=self._timeout(context))
+        cancels = self.cancels(handle)
+        watching = watch(handle, poll=self._poll(), timeout=self._timeout(context), cancels=cancels)
         try:
             outcome = drive(watching, hook.ports, say=self._say, show=self._show, sleep=self._sleep)
-        except (Exception, KeyboardInterrupt) as error:
-            if type(error).__name__ == "AirflowTaskTimeout" and self.cancels(handle):
+        except AirflowTaskTimeout:
+            self._followed = None
+            if cancels:
                 hook.cancel(handle, by="execution_timeout")
             raise
         return self._conclude(context, handle, outcome)
@@ -86,9 +88,7 @@ class JobFollower(BaseOperator):
         """Second leg of a deferred task: the job is over, or its deadline has passed."""
         from airflow_provider_kinetic.lifecycle.observe import Outcome
 
-        handle = self._own_job(context)
-        self._followed = handle
-        return self._conclude(context, handle, Outcome.from_dict(event or {}))
+        return self._conclude(context, self._own_job(context), Outcome.from_dict(event or {}))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """A trigger that broke down must not leave its job behind."""
@@ -150,18 +150,24 @@ class JobFollower(BaseOperator):
         )
 
     def _conclude(self, context: Context, handle: JobHandle, outcome: Outcome) -> Any:
+        from airflow_provider_kinetic.lifecycle.observe import EXECUTION_TIMEOUT
         from airflow_provider_kinetic.model.diagnosis import timed_out
+        from airflow_provider_kinetic.model.status import JobState
 
-        self._drain(handle, outcome.cursor)
+        self._followed = None  # nothing is left to take down
+        hook = KineticHook.of(handle, self.kinetic_conn_id)
+        self._drain(hook, handle, outcome.cursor)
         if outcome.timeout:
-            raise timed_out(handle, outcome.timeout, outcome.limit)
-        return self.finish(context, handle, outcome.status)
+            cancelled = outcome.timeout != EXECUTION_TIMEOUT or self.cancels(handle)
+            raise timed_out(handle, outcome.timeout, outcome.limit, cancelled=cancelled)
+        gone = outcome.status.state is JobState.NOT_FOUND  # perhaps somebody has cleaned up and kept how it ended
+        return self.finish(context, handle, hook.status(handle) if gone else outcome.status)
 
-    def _drain(self, handle: JobHandle, cursor: str) -> None:
+    def _drain(self, hook: KineticHook, handle: JobHandle, cursor: str) -> None:
         """Show what was printed after the last look."""
         from airflow_provider_kinetic.lifecycle.logs import chunks_after
 
-        store = KineticHook.of(handle, self.kinetic_conn_id).ports.store
+        store = hook.ports.store
         shown = 0
         for _, text in chunks_after(store, handle, cursor, DRAIN_CHUNKS):
             self._show(text)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -42,13 +43,11 @@ GUARD_ATTEMPTS = 5
 GUARD_PAUSE = 20.0
 """Seconds between two questions to whom a job belongs, while nobody answers."""
 
+LINES_AT_ONCE = 100
+"""Log lines that are written without a look at what else is to be done: a few milliseconds."""
+
 _kills: set[asyncio.Task[None]] = set()
 _budgets: dict[float, LineBudget] = {}
-
-
-def _budget(rate: float) -> LineBudget:
-    """The one budget of this process."""
-    return _budgets.setdefault(rate, LineBudget(rate))
 
 
 class KineticJobTrigger(BaseTrigger):
@@ -101,7 +100,7 @@ class KineticJobTrigger(BaseTrigger):
 
     async def _observe(self, handle: JobHandle, ports: Ports, cursor: str) -> Outcome:
         timeout = ExecutionTimeout(*self.timeout) if self.timeout else None
-        watching = watch(handle, poll=self.poll, cursor=cursor, timeout=timeout)
+        watching = watch(handle, poll=self.poll, cursor=cursor, timeout=timeout, cancels=self.cancel_on_kill)
         try:
             effect = next(watching)
             while True:
@@ -116,22 +115,33 @@ class KineticJobTrigger(BaseTrigger):
             return outcome
 
     async def _perform(self, effect: Effect, ports: Ports) -> Any:
-        budget = _budget(self.lines_per_second)
         if isinstance(effect, Pause):
             await asyncio.sleep(effect.seconds)
         elif isinstance(effect, Say):
             self.log.info("%s", effect.line)
         elif isinstance(effect, Show):
-            lines = effect.text.splitlines()
-            budget.spend(len(lines))
-            for line in lines:
-                self.log.info("%s", line)
-            await self._remember(effect.cursor)
-        elif isinstance(effect, Tail) and not budget.open():
+            await self._show(effect)
+        elif isinstance(effect, Tail) and not self._budget.open(effect.handle.job_id):
             return []
         else:
             return await asyncio.to_thread(effect.perform, ports)
         return None
+
+    @property
+    def _budget(self) -> LineBudget:
+        """The one budget of this process."""
+        return _budgets.setdefault(self.lines_per_second, LineBudget(self.lines_per_second))
+
+    async def _show(self, effect: Show) -> None:
+        """Log it line by line, with room for the other triggers in between."""
+        lines = effect.text.splitlines()
+        self._budget.spend(self.job["job_id"], len(lines))
+        for number, line in enumerate(lines, 1):
+            self.log.info("%s", line)
+            if number % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        with suppress(Exception):  # a cursor that is lost repeats lines, it must not cost the job
+            await self._remember(effect.cursor)
 
     async def _shown(self) -> str:
         """The last log chunk that an earlier life of this trigger has shown."""
@@ -140,9 +150,11 @@ class KineticJobTrigger(BaseTrigger):
         ti = self.task_instance
         if ti is None:
             return ""  # dag.test()
-        found = await XCom.aget_one(
-            key=XCOM_LOG_CURSOR, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
-        )
+        found = None
+        with suppress(Exception):
+            found = await XCom.aget_one(
+                key=XCOM_LOG_CURSOR, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
+            )
         if not isinstance(found, dict) or found.get("job_id") != self.job.get("job_id"):
             return ""
         return str(found.get("cursor", ""))
