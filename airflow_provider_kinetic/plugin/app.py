@@ -27,7 +27,7 @@ from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.plugin import outputs as files
 from airflow_provider_kinetic.plugin import render
 from airflow_provider_kinetic.plugin.handles import NoJob, TaskKey, belongs, handle_of
-from airflow_provider_kinetic.plugin.view import JobView, look
+from airflow_provider_kinetic.plugin.view import look
 
 LINES = 2000
 """Lines of the log that the page shows; the download has all."""
@@ -92,7 +92,7 @@ def logs_page(request: Request, key: Key, handle: Handle, follow: bool = True, d
         return _attachment(StreamingResponse(_log(hook, handle), media_type="text/plain"), f"{handle.job_id}.log")
     readable = not handle.ours or belongs(hook.ports.store, handle)
     text = hook.logs(handle, tail=LINES) if readable else ""
-    job: JobView = look(handle)
+    job = look(handle)
     return render.page(
         request,
         key,
@@ -122,7 +122,8 @@ def _log(hook: KineticHook, handle: JobHandle) -> Iterator[str]:
 def outputs_page(request: Request, key: Key, handle: Handle) -> Response:
     store = KineticHook.of(handle).ports.store
     found = files.listing(store, handle.output_dir) if handle.output_dir and belongs(store, handle) else None
-    return render.page(request, key, pages.OUTPUTS, title=f"{handle.func_name}()", handle=handle, outputs=found)
+    job = look(handle)
+    return render.page(request, key, pages.OUTPUTS, title=f"{job.func_name}()", job=job, outputs=found)
 
 
 @tasks.get("/outputs" + KEY + "/file")

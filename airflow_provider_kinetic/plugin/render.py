@@ -16,6 +16,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from airflow_provider_kinetic.links import pages
+from airflow_provider_kinetic.plugin.handles import TaskKey
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -50,7 +51,7 @@ def message(
     text = (
         _templates()
         .get_template("message.html")
-        .render(title=summary, advice=advice, sign_in=link, ui=f"{_ui(request)}/", **given)
+        .render(title=summary, advice=advice, sign_in=link, back=_back(request), **given)
     )
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
@@ -65,6 +66,18 @@ def links(request: Request, key: pages.TaskInstance) -> dict[str, str]:
         "file": here + pages.page_path(key, pages.OUTPUTS).replace("?", "/file?", 1) + "&path=",
         "task": _ui(request) + pages.task_path(key),
     }
+
+
+def _back(request: Request) -> str:
+    """The task instance that the request was about, else the start page of Airflow."""
+    try:
+        return _ui(request) + pages.task_path(TaskKey.of(**request.path_params, **_index(request)))
+    except TypeError:
+        return _ui(request) + "/"
+
+
+def _index(request: Request) -> dict[str, str]:
+    return {"map_index": request.query_params["map_index"]} if "map_index" in request.query_params else {}
 
 
 def _ui(request: Request) -> str:

@@ -86,14 +86,15 @@ def look(handle: JobHandle) -> JobView:
 
 
 def _view(handle: JobHandle, status: JobStatus, attempts: list[AttemptView]) -> JobView:
+    raised = _raised(status, attempts)
     return JobView(
         job_id=handle.job_id,
         func_name=handle.func_name,
         state=status.state.value,
         terminal=status.state.terminal,
         reason=status.reason.value,
-        message=status.message,
-        advice=_advice(handle, status, attempts),
+        message=raised or status.message,
+        advice=_RAISED if raised else _advice(handle, status),
         exit_code=status.exit_code,
         preemptions=status.preemptions,
         max_preemptions=handle.max_preemptions,
@@ -129,12 +130,16 @@ def _explained(store: Store, handle: JobHandle, status: JobStatus) -> JobStatus:
     return replace(status, reason=Reason.CANCELLED, message=message)
 
 
-def _advice(handle: JobHandle, status: JobStatus, attempts: list[AttemptView]) -> str:
+def _raised(status: JobStatus, attempts: list[AttemptView]) -> str:
+    """What the function raised, where that ended the job."""
+    if status.reason is not Reason.USER_CODE or not attempts:
+        return ""
+    return attempts[-1].error or ""
+
+
+def _advice(handle: JobHandle, status: JobStatus) -> str:
     if status.state not in (JobState.FAILED, JobState.NOT_FOUND):
         return ""
-    last = attempts[-1] if attempts else None
-    if status.reason is Reason.USER_CODE and last is not None and last.error:
-        return _RAISED
     return diagnose(handle, status).advice
 
 
