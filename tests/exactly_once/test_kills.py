@@ -6,6 +6,7 @@ the next process that Airflow would start.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,28 +18,28 @@ from workers import Theatre
 KEY = TaskKey("twice", "double", "run_1")
 REPRESENTATIVE = {
     False: (
-        "after PUT state-store kinetic_submission",
-        "after cluster.create in submit._submit",
-        "before PATCH state success",
+        "start after PUT state-store kinetic_submission",
+        "start after cluster.create in submit._submit",
+        "start before PATCH state success",
     ),
     True: (
-        "after PATCH state deferred",
-        "after cluster.status in observe.perform",
-        "after cluster.delete in cleanup.clean",
+        "start after PATCH state deferred",
+        "watch after cluster.status in observe.perform",
+        "resume after cluster.delete in cleanup.clean",
     ),
 }
 
 
-def stage(folder: Path, deferrable: bool) -> tuple[Project, Theatre]:
+def stage(folder: Path, deferrable: bool, *, disk: bool = False) -> tuple[Project, Theatre]:
     project = Project.make(folder, deferrable=deferrable)
-    theatre = Theatre(project.dag_file, KEY, folder)
+    theatre = Theatre(project.dag_file, KEY, folder, disk=project.platform if disk else None)
     theatre.open(local_connection(project.platform))
     return project, theatre
 
 
-def survives(folder: Path, deferrable: bool, kill_at: str) -> None:
+def survives(folder: Path, deferrable: bool, kill_at: str, *, disk: bool = False) -> None:
     """Play one case and look at everything that it may leave behind."""
-    project, theatre = stage(folder, deferrable)
+    project, theatre = stage(folder, deferrable, disk=disk)
     row = theatre.play(kill_at)
     story = f"{theatre.legs}, try {row.try_number}\n{theatre.output[-2000:]}"
     assert sum(leg.endswith("!") for leg in theatre.legs) == 1, f"nobody came by: {story}"
@@ -47,6 +48,28 @@ def survives(folder: Path, deferrable: bool, kill_at: str) -> None:
     assert len(project.runs) == 1, f"the function ran {len(project.runs)} times: {story}"
     assert project.artifacts == [], story
     until(lambda: not project.processes)
+
+
+def survivors(folder: Path, deferrable: bool, points: Sequence[str], *, disk: bool = False) -> list[str]:
+    """Play every point in a folder of its own, two at a time; what went wrong at which."""
+
+    def attempt(number: int, point: str) -> str:
+        try:
+            survives(folder / str(number), deferrable, point, disk=disk)
+        except AssertionError as failed:
+            return f"{point}: {failed}"
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        return [failure for failure in pool.map(attempt, range(len(points)), points) if failure]
+
+
+def rehearse(folder: Path, deferrable: bool, *, disk: bool = False) -> list[str]:
+    """The points that a task comes by when nobody kills it."""
+    project, theatre = stage(folder, deferrable, disk=disk)
+    assert theatre.play().state == "success", theatre.output[-3000:]
+    assert len(project.runs) == 1
+    return theatre.crossings
 
 
 @pytest.mark.parametrize(
@@ -59,23 +82,20 @@ def test_a_killed_process_costs_no_execution(tmp_path, deferrable, kill_at):
 @pytest.mark.kills
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
-def test_no_kill_anywhere_costs_an_execution(tmp_path, deferrable):
-    rehearsal = tmp_path / "rehearsal"
-    project, theatre = stage(rehearsal, deferrable)
-    assert theatre.play().state == "success", theatre.output[-3000:]
-    assert len(project.runs) == 1
-    points = theatre.crossings
-
-    def attempt(number_and_point: tuple[int, str]) -> str:
-        number, point = number_and_point
-        try:
-            survives(tmp_path / str(number), deferrable, point)
-        except AssertionError as failed:
-            return f"{point}: {failed}"
-        return ""
-
-    with ThreadPoolExecutor(2) as pool:
-        failures = [failure for failure in pool.map(attempt, enumerate(points)) if failure]
+def test_no_kill_between_two_calls_costs_an_execution(tmp_path, deferrable):
+    points = rehearse(tmp_path / "rehearsal", deferrable)
+    failures = survivors(tmp_path, deferrable, points)
 
     assert len(points) > 60, points
+    assert not failures, f"{len(failures)} of {len(points)} kill points:\n\n" + "\n\n".join(failures)
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(600)
+def test_no_kill_between_two_changes_on_disk_costs_an_execution(tmp_path):
+    calls = set(rehearse(tmp_path / "calls", False))
+    points = [point for point in rehearse(tmp_path / "rehearsal", False, disk=True) if point not in calls]
+    failures = survivors(tmp_path, False, points, disk=True)
+
+    assert len(points) > 20, points
     assert not failures, f"{len(failures)} of {len(points)} kill points:\n\n" + "\n\n".join(failures)

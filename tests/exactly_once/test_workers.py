@@ -37,25 +37,25 @@ def theatre(tmp_path, notes):
 
 def test_crossings_have_names(theatre):
     assert theatre.play().state == "success"
-    assert theatre.legs == ["work"]
+    assert theatre.legs == ["start"]
     assert theatre.crossings == [
-        "before PATCH run",
-        "after PATCH run",
-        "before PUT rendered-fields",
-        "after PUT rendered-fields",
-        "before POST xcom return_value",
-        "after POST xcom return_value",
-        "before PATCH state success",
-        "after PATCH state success",
+        "start before PATCH run",
+        "start after PATCH run",
+        "start before PUT rendered-fields",
+        "start after PUT rendered-fields",
+        "start before POST xcom return_value",
+        "start after POST xcom return_value",
+        "start before PATCH state success",
+        "start after PATCH state success",
     ]
 
 
 @pytest.mark.parametrize(
     ("kill_at", "legs", "tries", "value"),
     [
-        ("before PATCH run", ["work!", "work"], ["try 2"], 2),
-        ("after POST xcom return_value", ["work!", "work"], ["try 1", "try 2"], 2),
-        ("after PATCH state success", ["work!"], ["try 1"], 1),
+        ("start before PATCH run", ["start!", "start"], ["try 2"], 2),
+        ("start after POST xcom return_value", ["start!", "start"], ["try 1", "try 2"], 2),
+        ("start after PATCH state success", ["start!"], ["try 1"], 1),
     ],
 )
 def test_a_killed_worker_leaves_what_the_server_had_committed(theatre, notes, kill_at, legs, tries, value):
@@ -68,4 +68,4 @@ def test_a_killed_worker_leaves_what_the_server_had_committed(theatre, notes, ki
 def test_a_killed_worker_without_retries_left_fails_the_task(theatre):
     theatre.open({}, retries=0)
 
-    assert theatre.play("before PATCH state success").state == "failed"
+    assert theatre.play("start before PATCH state success").state == "failed"

@@ -56,6 +56,7 @@ class Project:
 
     folder: Path
     dag_file: Path
+    deferrable: bool
 
     @classmethod
     def make(cls, folder: Path, *, deferrable: bool) -> Project:
@@ -67,7 +68,7 @@ class Project:
         for name, value in given.items():
             text = text.replace(f"{{{name}!r}}", repr(value))
         dag_file.write_text(text)
-        return cls(folder, dag_file)
+        return cls(folder, dag_file, deferrable)
 
     @property
     def platform(self) -> Path:

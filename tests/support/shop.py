@@ -30,7 +30,7 @@ from airflow_provider_kinetic.operators.run import KineticRunOperator
 from airflow_provider_kinetic.operators.submit import KineticSubmitOperator
 from airflow_provider_kinetic.sensors.job import KineticJobSensor
 
-LOCAL = dict(accelerator="cpu", container_image=sys.executable, stop_grace=5)
+LOCAL = dict(accelerator="cpu", container_image=sys.executable, stop_grace=1)
 
 
 def at_the_gate(folder):

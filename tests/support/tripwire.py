@@ -1,9 +1,10 @@
 """Kill points: every border that a task's process crosses, each with a name.
 
 A crossing is a call of a port (store, cluster, builder) or a request to the Execution API; each has a side, ``before``
-(nothing has happened yet) and ``after`` (it has happened and the caller does not know). A process with a tripwire
-writes down what it crosses and sends itself SIGKILL at the one that it was told, so that nothing runs after
-it: no ``finally``, no signal handler, no exit hook. Only the first time counts: a poll comes by again and again.
+(nothing has happened yet) and ``after`` (it has happened and the caller does not know). Inside the ports every change
+on disk can be one too, where ``after`` is the same as before the next. A process with a tripwire writes down what it
+crosses and sends itself SIGKILL at the one that it was told, so that nothing runs after it: no ``finally``, no signal
+handler, no exit hook. Only the first time counts: a poll comes by again and again.
 """
 
 from __future__ import annotations
@@ -23,12 +24,21 @@ from airflow_provider_kinetic.hooks import platforms
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.target import Target
 
+OUTSIDE = "a thread"
+
+CHANGES = {"os.link": 1, "os.mkdir": 0, "os.remove": 0, "os.rename": 1, "os.rmdir": 0, "os.symlink": 1}
+"""Audit events that change the disk, with the position of the path that changes."""
+
 
 class Tripwire:
-    """Writes crossings to ``journal``, one a line, and ends this process at ``kill_at`` (None: never)."""
+    """Writes crossings to ``journal``, one a line, and ends this process at ``kill_at`` (None: never).
 
-    def __init__(self, journal: Path, kill_at: str | None = None) -> None:
+    ``leg`` is the first word of every crossing.
+    """
+
+    def __init__(self, journal: Path, kill_at: str | None = None, *, leg: str = "") -> None:
         self.kill_at = kill_at
+        self.leg = leg
         self._journal = journal
         self._seen: set[str] = set()
         self._lock = threading.Lock()
@@ -40,6 +50,7 @@ class Tripwire:
         self._cross(f"after {name}")
 
     def _cross(self, crossing: str) -> None:
+        crossing = f"{self.leg} {crossing}"
         with self._lock:
             if crossing in self._seen:
                 return
@@ -59,6 +70,24 @@ class Tripwire:
             return Ports(**{name: Watched(getattr(ports, name), name, self) for name in names})  # type: ignore[arg-type]
 
         platforms.PLATFORMS["local"] = opened
+
+    def watch_disk(self, folder: Path) -> None:
+        """From now on every change below ``folder``, and every program that is started, crosses this tripwire."""
+        prefix = f"{folder}/"
+
+        def hook(event: str, args: tuple[Any, ...]) -> None:
+            if event == "subprocess.Popen" and (caller := _caller(sys._getframe(1))) != OUTSIDE:
+                self._cross(f"before starting a program in {caller}")
+            elif event in CHANGES and (path := _absolute(args, CHANGES[event])).startswith(prefix):
+                self._cross(f"before {event} {_named(path)} in {_caller(sys._getframe(1))}")
+
+        sys.addaudithook(hook)
+
+
+def _absolute(args: tuple[Any, ...], position: int) -> str:
+    """The path of an audit event; ``shutil.rmtree`` gives names relative to an open folder."""
+    path, folder = Path(os.fsdecode(args[position])), args[-1]
+    return str(path if path.is_absolute() or folder < 0 else Path(f"/proc/self/fd/{folder}").readlink() / path)
 
 
 class Watched:
@@ -85,10 +114,14 @@ class Watched:
 
 
 def _subject(args: tuple[Any, ...]) -> str:
-    """The object that a store's call is about, by its last name; every job and environment is called the same."""
-    uri = next((arg for arg in args if isinstance(arg, str) and "://" in arg), "")
-    name = uri.rstrip("/").rpartition("/")[2] + ("/" if uri.endswith("/") else "")
-    return re.sub(r"[0-9a-f]{16}", "…", name)
+    """The object that a store's call is about."""
+    return _named(next((arg for arg in args if isinstance(arg, str) and "://" in arg), ""))
+
+
+def _named(path: str) -> str:
+    """Its last name, the same one for every job, process and random word."""
+    name = path.rstrip("/").rpartition("/")[2] + ("/" if path.endswith("/") else "")
+    return re.sub(r"(?<=tmp-).*|[0-9a-f]{8,}|\d+", "…", name)
 
 
 def _caller(frame: FrameType | None) -> str:
@@ -98,4 +131,4 @@ def _caller(frame: FrameType | None) -> str:
         if module.startswith("airflow_provider_kinetic."):
             return f"{module.rpartition('.')[2]}.{frame.f_code.co_name}"
         frame = frame.f_back
-    return "a thread"
+    return OUTSIDE

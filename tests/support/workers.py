@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
@@ -32,13 +32,14 @@ PRELOAD = [
 NO_WAITING = {"AIRFLOW__KINETIC__MIN_DWELL": "0", "AIRFLOW__KINETIC__POLL_INTERVAL": "0.1"}
 """No scheduler is there that a quick trigger could race (``airflow`` 0.5)."""
 
+DONE = "done"
 PATIENCE = 60.0
 """Seconds until a leg that does not end counts as hanging."""
 
 
 @dataclass(frozen=True)
 class Leg:
-    """What one process does: ``work`` (a worker's leg) or ``watch`` (a triggerer's)."""
+    """What one process does: ``start`` or ``resume`` (a worker's legs) or ``watch`` (a triggerer's)."""
 
     kind: str
     dag_file: Path
@@ -47,6 +48,12 @@ class Leg:
     folder: Path
     """Where the process writes ``crossings`` and its output."""
     kill_at: str | None = None
+    disk: Path | None = None
+    """Changes below this folder are crossings too."""
+
+    @property
+    def verdict(self) -> Path:
+        return self.folder / "verdict"
 
 
 def load_task(dag_file: Path, task_id: str) -> Any:
@@ -61,23 +68,34 @@ def load_task(dag_file: Path, task_id: str) -> Any:
 
 
 def perform(leg: Leg) -> None:
-    """The body of a worker's process."""
+    """The body of a worker's process. It says how it ended; a process that was killed says nothing."""
     output = os.open(leg.folder / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    os.environ.update(NO_WAITING)
+    try:
+        _perform(leg)
+    except BaseException:
+        leg.verdict.write_text(traceback.format_exc())
+    else:
+        leg.verdict.write_text(DONE)
+
+
+def _perform(leg: Leg) -> None:
     import tasks
     from execution_api import ExecutionApi
     from tripwire import Tripwire
 
-    os.environ.update(NO_WAITING)
-    wire = Tripwire(leg.folder / "crossings", leg.kill_at)
+    wire = Tripwire(leg.folder / "crossings", leg.kill_at, leg=leg.kind)
     wire.watch_local_platform()
+    if leg.disk is not None:
+        wire.watch_disk(leg.disk)
     db = Installation.load(leg.installation)
     api = ExecutionApi(db, before=wire.before, after=wire.after)
-    if leg.kind == "work":
-        tasks.work(load_task(leg.dag_file, leg.key.task_id), db, leg.key, api=api)
-    else:
+    if leg.kind == "watch":
         tasks.watch(db, leg.key, api=api)
+    else:
+        tasks.work(load_task(leg.dag_file, leg.key.task_id), db, leg.key, api=api)
 
 
 @dataclass
@@ -88,7 +106,9 @@ class Theatre:
     key: TaskKey
     folder: Path
     legs: list[str] = field(default_factory=list)
-    """What ran: ``"work"``, ``"watch"``, or ``"work!"`` where the process was killed."""
+    """What ran: ``"start"``, ``"watch"``, ``"resume"``, with ``!`` where the process was killed."""
+    disk: Path | None = None
+    """Count changes on disk below this folder as crossings."""
     process: Any = None
     """The newest one."""
 
@@ -139,11 +159,13 @@ class Theatre:
 
     def begin(self, kill_at: str | None = None) -> bool:
         """Start the process that is due; False when the task has ended."""
-        kind = {"queued": "work", "deferred": "watch"}.get(str(self.row.state))
-        if kind is None:
+        row = self.row
+        if row.state not in ("queued", "deferred"):
             return False
+        kind = "watch" if row.state == "deferred" else "resume" if row.next_method else "start"
         self.legs.append(kind)
-        leg = Leg(kind, self.dag_file, self.folder / "airflow.json", self.key, self.folder, kill_at)
+        leg = Leg(kind, self.dag_file, self.folder / "airflow.json", self.key, self.folder, kill_at, self.disk)
+        leg.verdict.unlink(missing_ok=True)
         self.process = server().Process(target=perform, args=(leg,))
         self.process.start()
         return True
@@ -166,9 +188,9 @@ class Theatre:
         self._end_killed_leg()
 
     def _end_killed_leg(self) -> None:
-        if self.legs[-1] == "work":
+        if self.legs[-1] != "watch":
             self.process.terminate()
-        self.process.join(5 if self.legs[-1] == "work" else PATIENCE)
+        self.process.join(PATIENCE if self.legs[-1] == "watch" else 5)
         self.process.kill()
         self.process.join()
 
@@ -179,12 +201,12 @@ class Theatre:
         if self.process.is_alive():
             self.process.kill()
             raise AssertionError(f"{kind} of {self.key.task_id} hangs:\n{self.output[-3000:]}")
-        code = self.process.exitcode
-        assert code in (0, -signal.SIGKILL), f"{kind} ended with {code}:\n{self.output[-3000:]}"
-        if code != 0:
+        verdict = _text(self.folder / "verdict")
+        assert verdict in (DONE, ""), f"{kind} ended with {verdict}\n{self.output[-3000:]}"
+        if not verdict:
             self.legs[-1] += "!"
             self._notice_the_loss(kind)
-        return code != 0
+        return not verdict
 
     def _notice_the_loss(self, kind: str) -> None:
         """What the scheduler does about a worker that is gone; a lost triggerer's triggers go to the next one."""
