@@ -8,8 +8,6 @@ import pytest
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
-LARGE = 25 * 1024 * 1024
-
 
 @pytest.fixture
 def dag(project):
@@ -35,7 +33,7 @@ def test_the_values_of_a_mapped_task_arrive_as_a_list(airflow, dag):
 
 def test_arguments_of_50_megabytes(airflow, dag):
     result = airflow.run(dag.get_task("measured"))
-    assert result.value == [LARGE, 255, LARGE, "\0"]
+    assert result.value == [50 * 1024 * 1024, 255]
     assert any("KINETIC_PAYLOAD_SIZE_WARN_MB" in line for line in result.log)
 
 

@@ -8,7 +8,7 @@ import sys
 from airflow.sdk import DAG, literal, task
 
 MEGABYTE = 1024 * 1024
-LARGE = bytes(range(256)) * (25 * MEGABYTE // 256)
+LARGE = bytes(range(256)) * (50 * MEGABYTE // 256)
 
 with DAG(
     "arguments",
@@ -34,8 +34,8 @@ with DAG(
         return [type(value).__name__, value]
 
     @task.kinetic
-    def measured(blob, *, more):
-        return [len(blob), blob[-1], len(more), more[0]]
+    def measured(blob):
+        return [len(blob), blob[-1]]
 
     @task.kinetic
     def rendered(text, items, file, raw):
@@ -65,7 +65,7 @@ with DAG(
     describe.override(task_id="of_plain")(many)
     describe.override(task_id="of_item")({"deep": [squared.override(task_id="square_of")(7)]})
     describe.override(task_id="of_mapped")(squared.expand(x=many))
-    measured(LARGE, more=LARGE.decode("latin-1"))
+    measured(LARGE)
     rendered(
         "{{ run_id }} at {{ params.rate }}",
         {"nested": ["{{ task.task_id }}"]},
