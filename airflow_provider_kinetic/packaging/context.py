@@ -32,6 +32,7 @@ DEFAULT_EXCLUDED_FOLDERS = ALWAYS_EXCLUDED_FOLDERS | {
     ".pytest_cache",
     ".ipynb_checkpoints",
 }
+ENVIRONMENT_MARK = "pyvenv.cfg"  # PEP 405
 DEFAULT_EXCLUDED_FILES = frozenset({".DS_Store"})
 SECRET_FILES = (".env*", "*.pem", "id_rsa*")
 IGNORE_FILE = ".kineticignore"
@@ -83,6 +84,8 @@ class _Rules:
     files: frozenset[str]
     paths: frozenset[str]
     """Absolute paths."""
+    environments: bool
+    """Virtual environments stay at home whatever their name."""
     ignored: re.Pattern[str] | None
     ignored_folders: re.Pattern[str] | None
 
@@ -94,12 +97,15 @@ class _Rules:
             folders=ALWAYS_EXCLUDED_FOLDERS if bare else DEFAULT_EXCLUDED_FOLDERS,
             files=frozenset() if bare else DEFAULT_EXCLUDED_FILES,
             paths=frozenset(os.path.realpath(path) for path in exclude),
+            environments=not bare,
             ignored=_any_of(everywhere),
             ignored_folders=_any_of([*everywhere, *folders_only]),
         )
 
     def leaves_out(self, name: str, relative: str, real: str, is_folder: bool) -> bool:
         if name in (self.folders if is_folder else self.files) or real in self.paths:
+            return True
+        if is_folder and self.environments and Path(real, ENVIRONMENT_MARK).exists():
             return True
         pattern = self.ignored_folders if is_folder else self.ignored
         return pattern is not None and bool(pattern.match(relative) or pattern.match(name))

@@ -7,7 +7,7 @@ follows ``contract`` 4.4: the nearest file above the function's folder, never pa
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from airflow_provider_kinetic.model.errors import RequirementsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 BROUGHT_BY_IMAGE = frozenset({"jax", "jaxlib", "libtpu", "libtpu-nightly"})
 KEEP_MARK = "# kn:keep"

@@ -107,6 +107,14 @@ def test_default_excludes(packer: Packer) -> None:
     assert not [name for name in names if ".git/" in name or "__pycache__" in name]
 
 
+def test_a_virtual_environment_stays_at_home_whatever_its_name(packer: Packer) -> None:
+    packer.file("tools/env311/pyvenv.cfg")
+    packer.file("tools/env311/lib/huge")
+    packer.file("tools/kept")
+    assert packer.names() == ["tools/kept"]
+    assert "tools/env311/lib/huge" in packer.names(environ={"KINETIC_NO_DEFAULT_EXCLUDES": "1"})
+
+
 @pytest.mark.parametrize(
     ("pattern", "left_out"),
     [
