@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout, TaskDef
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.hooks.task import XCOM_HANDLE
-from airflow_provider_kinetic.operators.killing import still_running
+from airflow_provider_kinetic.operators.killing import goes_on
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -119,7 +119,7 @@ class JobFollower(BaseOperator):
         """Cancel the job, unless it is not ours or the task instance goes on elsewhere (a worker that shuts down)."""
         if not self.cancels(handle):
             return False
-        if still_running(self._ti):
+        if goes_on(self._ti):
             self.log.info(
                 "The worker ends and the task does not: job %s goes on, the next try follows it", handle.job_id
             )
