@@ -1,0 +1,162 @@
+"""Two submitters under one record: whatever the moment, one job comes out, and it is the one that is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from project import until
+
+from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.lifecycle.collect import collect
+from airflow_provider_kinetic.lifecycle.ports import Ports
+from airflow_provider_kinetic.lifecycle.submission import Step, SubmissionRecord
+from airflow_provider_kinetic.lifecycle.submit import Submitted, ensure
+from airflow_provider_kinetic.lifecycle.work import Work
+from airflow_provider_kinetic.model.errors import JobConflict
+from airflow_provider_kinetic.model.spec import JobSpec, TaskIdentity
+
+STEPS = ("upload payload.pkl", "upload context.zip", "upload runner.pyz", "write handle.json", "create")
+
+
+@dataclass
+class Memory:
+    """A task instance's durable memory."""
+
+    record: SubmissionRecord | None = None
+
+    def load(self) -> SubmissionRecord | None:
+        return self.record
+
+    def save(self, record: SubmissionRecord) -> None:
+        self.record = record
+
+
+class Interrupted:
+    """A port that lets something happen just before the call that ``moment`` names, once."""
+
+    def __init__(self, port: Any, moment: str, happens: Callable[[], object]) -> None:
+        self._port, self._moment, self._happens = port, moment, [happens]
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            uri = next((arg for arg in args if isinstance(arg, str)), "")
+            if self._moment == " ".join([name, *([uri.rpartition("/")[2]] if uri else [])]) and self._happens:
+                self._happens.pop()()
+            return getattr(self._port, name)(*args, **kwargs)
+
+        return call
+
+
+@dataclass
+class Submitter:
+    """One try of one task instance."""
+
+    ports: Ports
+    target: Any
+    work: Work
+    memory: Memory
+    said: list[str]
+
+    def submit(self) -> Submitted:
+        return ensure(self.ports, self.target, self.work, self.memory, self.said.append)
+
+    def interrupted(self, moment: str, happens: Callable[[], object]) -> Submitter:
+        ports: Any = (Interrupted(port, moment, happens) for port in (self.ports.cluster, self.ports.store))
+        return replace(self, ports=Ports(*ports, self.ports.builder))
+
+
+@pytest.fixture
+def submitter(shop):
+    """``submitter(argument)``: a try that would submit this call."""
+    function = shop.job(
+        "def f(argument):\n    if argument == 'wait': at_the_gate('{gate}')\n    return argument"
+    ).python_callable
+    hook = KineticHook()
+    memory = Memory()
+
+    def make(argument="first", *, task_id="job", **spec: Any) -> Submitter:
+        wanted = JobSpec(func_name="f", accelerator="cpu", container_image=sys.executable, **spec)
+        identity = TaskIdentity("shop", task_id, "run_1")
+        work = Work(function, (argument,), {}, wanted, identity, max_tries=1, secrets={})
+        return Submitter(hook.ports, hook.target, work, memory, [])
+
+    return make
+
+
+def value(shop, handle):
+    until(lambda: shop.ports.cluster.status(handle).state.terminal)
+    return collect(shop.ports, handle, shop.ports.cluster.status(handle))
+
+
+@pytest.mark.parametrize("moment", STEPS)
+def test_one_job_comes_out(shop, submitter, moment):
+    others: list[Submitted] = []
+    first = submitter("first").interrupted(moment, lambda: others.append(submitter("second").submit()))
+
+    ours = first.submit()
+
+    assert len(shop.ports.cluster.list()) == 1
+    assert (others[0].step, ours.step) == (Step.SUBMIT, Step.ADOPT)
+    assert ours.handle == others[0].handle
+    stored = {
+        name: hashlib.sha256(shop.ports.store.read(ours.handle.artifact(name))).hexdigest()
+        for name in (protocol.PAYLOAD, protocol.CONTEXT, protocol.RUNNER)
+    }
+    told = (ours.handle.payload_sha256, ours.handle.context_sha256, ours.handle.runner_sha256)
+    assert tuple(stored.values()) == told
+    came_first = "second" if moment == STEPS[0] else "first"
+    assert value(shop, ours.handle) == came_first
+
+
+def test_a_handle_of_another_task_under_our_id_is_a_conflict(shop, submitter):
+    other = submitter(task_id="other")
+    ours = submitter().interrupted("write handle.json", lambda: other.submit())
+
+    with pytest.raises(JobConflict, match="'other'"):
+        ours.submit()
+
+    assert len(shop.ports.cluster.list()) == 1
+
+
+def test_a_job_of_another_task_under_our_id_is_a_conflict(submitter):
+    submitter("wait", task_id="other").submit()
+
+    with pytest.raises(JobConflict, match="belongs to another task") as told:
+        submitter().submit()
+
+    assert "Clear the task" in told.value.advice
+
+
+def test_a_try_whose_settings_have_changed_follows_the_job_and_says_so(submitter):
+    first = submitter("wait").submit()
+    second = submitter("wait", env={"LEVEL": "2"})
+
+    again = second.submit()
+
+    assert (again.step, again.handle) == (Step.ADOPT, first.handle)
+    assert "Settings of the task were changed" in "\n".join(second.said)
+
+
+def test_a_try_whose_timeouts_have_changed_follows_the_job_without_a_word(submitter):
+    submitter("wait").submit()
+    second = submitter("wait", run_timeout=60.0, labels={"team": "a"})
+
+    assert second.submit().step is Step.ADOPT
+    assert "Settings" not in "\n".join(second.said)
+
+
+def test_a_retry_after_the_record_alone_submits_under_the_same_id(shop, submitter):
+    first = submitter()
+    record = SubmissionRecord.first(max_tries=1)
+    first.memory.save(replace(record, output_dir=(shop.folder / "out").as_uri()))
+
+    submitted = first.submit()
+
+    assert (submitted.step, submitted.handle.job_id) == (Step.SUBMIT, record.job_id)
+    assert value(shop, submitted.handle) == "first"
