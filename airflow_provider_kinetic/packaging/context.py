@@ -105,7 +105,7 @@ class _Rules:
     def leaves_out(self, name: str, relative: str, real: str, is_folder: bool) -> bool:
         if name in (self.folders if is_folder else self.files) or real in self.paths:
             return True
-        if is_folder and self.environments and Path(real, ENVIRONMENT_MARK).exists():
+        if is_folder and self.environments and os.access(f"{real}/{ENVIRONMENT_MARK}", os.F_OK):
             return True
         pattern = self.ignored_folders if is_folder else self.ignored
         return pattern is not None and bool(pattern.match(relative) or pattern.match(name))
