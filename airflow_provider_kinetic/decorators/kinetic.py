@@ -12,6 +12,8 @@ from airflow_provider_kinetic.operators.run import KineticRunOperator
 if TYPE_CHECKING:
     from airflow.sdk.bases.decorator import Task
 
+    from airflow_provider_kinetic.operators.job import Seconds
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -58,15 +60,32 @@ def kinetic_task(
     multiple_outputs: bool | None = None,
     accelerator: str = ...,
     container_image: str | None = ...,
+    base_image_repo: str | None = ...,
     requirements: Sequence[str] | str | None = ...,
     capture_env_vars: Sequence[str] | None = ...,
     env_vars: Mapping[str, str] | None = ...,
     secrets: Mapping[str, str] | None = ...,
+    project: str | None = ...,
+    zone: str | None = ...,
+    cluster: str | None = ...,
+    namespace: str | None = ...,
+    backend: str | None = ...,
+    volumes: Mapping[str, Any] | None = ...,
     spot: bool = ...,
+    debug: bool = ...,
     output_dir: str | None = ...,
-    deferrable: bool | None = ...,
-    cleanup: str | None = ...,
+    startup_timeout: Seconds | None = ...,
+    run_timeout: Seconds | None = ...,
+    stop_grace: Seconds | None = ...,
+    max_preemptions: int | None = ...,
+    result_format: str = ...,
     kinetic_conn_id: str = ...,
+    job_id: str | None = ...,
+    deferrable: bool | None = ...,
+    poll_interval: float | None = ...,
+    cleanup: str | None = ...,
+    cancel_on_kill: bool | None = ...,
+    trust_bucket: bool | None = ...,
     **kwargs: Any,
 ) -> TaskDecorator: ...
 
