@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -80,7 +81,7 @@ def test_a_map_index_and_a_generation_cannot_be_mistaken_for_a_run():
 def test_a_directory_lies_below_the_root_and_is_a_path(identity):
     uri = names.output_dir(path_to_uri("/outputs"), identity)
 
-    assert path_to_uri(uri_to_path(uri)) == uri
+    assert uri_to_path(uri) == Path("/", *uri.split("/")[3:])
     assert uri_to_path(uri).resolve().is_relative_to("/outputs")
 
 

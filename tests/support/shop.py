@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.handle import JobHandle
 
 IMPORTS = """
-import os, sys, time
+import datetime, os, sys, time
 from pathlib import Path
 from airflow.sdk import DAG
 from airflow_provider_kinetic.operators.cleanup import KineticCleanupOperator
@@ -138,17 +138,20 @@ class Shop:
         unused: Any = None
         return Ports(LocalCluster(self.platform / "cluster"), LocalStore(), unused)
 
+    def refit(self, change: Callable[[Ports], Any]) -> None:
+        """From now on tasks and triggers get what ``change`` makes of the ports."""
+        real = platforms.PLATFORMS["local"]
+        self.monkeypatch.setitem(platforms.PLATFORMS, "local", lambda target: change(real(target)))
+
     def count_calls(self) -> list[str]:
         """``"download result.pkl"`` and so on: every call of the store from now on."""
         calls: list[str] = []
-        real = platforms.PLATFORMS["local"]
 
-        def opened(target: Any) -> Ports:
-            ports = real(target)
+        def counted(ports: Ports) -> Ports:
             store: Any = CountedStore(ports.store, calls)
-            return Ports(ports.cluster, store, ports.builder)
+            return replace(ports, store=store)
 
-        self.monkeypatch.setitem(platforms.PLATFORMS, "local", opened)
+        self.refit(counted)
         return calls
 
 

@@ -1,0 +1,269 @@
+"""The observation of a job, driven by hand: what it asks for, says and shows, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_kinetic.lifecycle.observe import (
+    FAILURES,
+    LONGEST_PAUSE,
+    Cancel,
+    ExecutionTimeout,
+    Look,
+    Outcome,
+    Pause,
+    Say,
+    Show,
+    Tail,
+    deadline_of,
+    watch,
+)
+from airflow_provider_kinetic.model.errors import ClusterError, StoreError
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobState, JobStatus
+
+HANDLE = JobHandle(*("job-1", "local", "p", "c", "z", "n", "b", "kinetic-job-1", "i", "cpu", "f", "d", "2026"))
+PENDING = JobStatus(JobState.PENDING, created_at=0.0, server_time=0.0)
+RUNNING = JobStatus(JobState.RUNNING, created_at=0.0, started_at=0.0, server_time=0.0)
+DONE = JobStatus(JobState.SUCCEEDED, created_at=0.0, started_at=0.0, finished_at=5.0, server_time=5.0)
+
+
+class World:
+    """Answers effects from a script of statuses (the last one stays) and keeps what was asked for.
+
+    With ``advance`` the server's clock goes with the pauses.
+    """
+
+    def __init__(self, *looks: JobStatus | Exception, chunks: int = 0, advance: bool = False) -> None:
+        self.looks = list(looks)
+        self.chunks = [f"{number:04d}" for number in range(1, chunks + 1)]
+        self.clock = 0.0
+        self.advance = advance
+        self.asked: list[Any] = []
+        self.fails: Callable[[Any], Exception | None] = lambda _: None
+
+    def answer(self, effect: Any) -> Any:
+        self.asked.append(effect)
+        if (failure := self.fails(effect)) is not None:
+            raise failure
+        if isinstance(effect, Look):
+            return self.look()
+        if isinstance(effect, Pause):
+            self.clock += effect.seconds
+        if isinstance(effect, Tail):
+            return [(name, f"line {name}\n") for name in self.chunks if name > effect.cursor][:2]
+        return None
+
+    def look(self) -> JobStatus:
+        found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(found, Exception):
+            raise found
+        return replace(found, server_time=self.clock) if self.advance else found
+
+    def observe(self, handle: JobHandle = HANDLE, *, poll: float = 5.0, **given: Any) -> Outcome:
+        watching = watch(handle, poll=poll, **given)
+        effect = next(watching)
+        for _ in range(10_000):
+            try:
+                answer = self.answer(effect)
+            except Exception as error:
+                advance = watching.throw, error
+            else:
+                advance = watching.send, answer
+            try:
+                effect = advance[0](advance[1])
+            except StopIteration as stop:
+                return stop.value
+        raise AssertionError("it does not end")
+
+    def of(self, kind: type) -> list[Any]:
+        return [effect for effect in self.asked if isinstance(effect, kind)]
+
+    @property
+    def said(self) -> list[str]:
+        return [effect.line for effect in self.of(Say)]
+
+    @property
+    def shown(self) -> list[str]:
+        return [effect.cursor for effect in self.of(Show)]
+
+
+# To the end.
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.NOT_FOUND])
+def test_it_ends_with_the_job(state):
+    world = World(PENDING, RUNNING, RUNNING, replace(DONE, state=state))
+
+    outcome = world.observe()
+
+    assert (outcome.status.state, outcome.timeout) == (state, "")
+    assert [pause.seconds for pause in world.of(Pause)] == [5.0, 5.0, 5.0]
+    assert not world.of(Cancel)
+
+
+def test_a_change_is_said_once():
+    queued = replace(PENDING, message="waiting for one of 2 slots")
+    world = World(queued, queued, RUNNING, RUNNING, replace(RUNNING, attempts=2, preemptions=1), DONE)
+
+    world.observe()
+
+    assert world.said == [
+        "Job job-1: pending (waiting for one of 2 slots)",
+        "Job job-1: running",
+        "Job job-1: running attempt 2, preempted 1×",
+        "Job job-1: succeeded",
+    ]
+
+
+# The log.
+
+
+@given(chunks=st.integers(0, 12), looks=st.integers(0, 8), start=st.integers(0, 12))
+def test_every_chunk_is_shown_once_and_in_order(chunks, looks, start):
+    world = World(*[RUNNING] * looks, DONE, chunks=chunks)
+    cursor = f"{start:04d}" if start else ""
+
+    outcome = world.observe(cursor=cursor)
+
+    assert world.shown == [name for name in world.chunks if name > cursor]
+    assert outcome.cursor == max([cursor, *world.shown])
+
+
+@given(broken=st.sets(st.integers(0, 7)), chunks=st.integers(0, 12))
+def test_a_log_that_cannot_be_read_for_a_while_has_no_gap(broken, chunks):
+    world = World(*[RUNNING] * 8, DONE, chunks=chunks)
+
+    def fails(effect):
+        if isinstance(effect, Tail) and len(world.of(Tail)) - 1 in broken:
+            return StoreError("no answer")
+        return None
+
+    world.fails = fails
+    outcome = world.observe()
+
+    assert world.shown == world.chunks[: len(world.shown)]
+    assert outcome.cursor == max(["", *world.shown])
+    assert outcome.status.state is JobState.SUCCEEDED, "completion never depends on the log"
+
+
+# A cluster that does not answer.
+
+
+@given(gaps=st.lists(st.integers(0, FAILURES), max_size=4))
+def test_transient_failures_are_waited_out(gaps):
+    looks: list[JobStatus | Exception] = []
+    for gap in gaps:
+        looks += [*[ClusterError("no answer")] * gap, RUNNING]
+    world = World(*looks, DONE)
+
+    assert world.observe().status is DONE
+    assert sum("no answer" in line for line in world.said) == sum(gaps)
+    assert all(pause.seconds <= LONGEST_PAUSE for pause in world.of(Pause))
+
+
+def test_a_cluster_that_never_answers_again_ends_the_observation():
+    world = World(RUNNING, *[ClusterError("no answer")] * (FAILURES + 1))
+
+    with pytest.raises(ClusterError):
+        world.observe()
+
+    assert sum(pause.seconds for pause in world.of(Pause)) > 600
+    assert not world.of(Cancel)
+
+
+def test_a_mistake_is_not_asked_again():
+    with pytest.raises(ZeroDivisionError):
+        World(ZeroDivisionError()).observe()
+
+
+# Deadlines.
+
+
+def limited(**limits: float) -> JobHandle:
+    return replace(HANDLE, **limits)
+
+
+@pytest.mark.parametrize(
+    ("status", "parameter"), [(PENDING, "startup_timeout"), (RUNNING, "run_timeout"), (RUNNING, "execution_timeout")]
+)
+def test_a_deadline_cancels_the_job(status, parameter):
+    world = World(status, advance=True, chunks=3)
+    given_timeout = {"timeout": ExecutionTimeout(12.0, at=12.0)} if parameter == "execution_timeout" else {}
+    handle = HANDLE if given_timeout else limited(**{parameter: 12.0})
+
+    outcome = world.observe(handle, poll=5.0, **given_timeout)
+
+    assert (outcome.timeout, outcome.limit) == (parameter, 12.0)
+    assert [pause.seconds for pause in world.of(Pause)] == [5.0, 5.0, 2.0]
+    assert [cancel.why for cancel in world.of(Cancel)] == [f"{parameter} of 12 s"]
+    assert f"Job job-1: {parameter} of 12 s passed, cancelling" in world.said
+
+
+def test_an_observer_whose_time_is_up_leaves_a_job_that_is_not_its_own():
+    world = World(RUNNING, advance=True)
+
+    outcome = world.observe(timeout=ExecutionTimeout(12.0, at=12.0), cancels=False)
+
+    assert outcome.timeout == "execution_timeout"
+    assert not world.of(Cancel)
+
+
+def test_the_jobs_own_deadline_holds_whoever_observes():
+    world = World(RUNNING, advance=True)
+
+    assert world.observe(limited(run_timeout=12.0), cancels=False).timeout == "run_timeout"
+    assert world.of(Cancel)
+
+
+def test_a_cancel_that_is_not_answered_is_asked_for_again():
+    world = World(RUNNING, advance=True)
+    world.fails = lambda effect: (
+        ClusterError("no answer") if isinstance(effect, Cancel) and len(world.of(Cancel)) < 3 else None
+    )
+
+    assert world.observe(limited(run_timeout=12.0)).timeout == "run_timeout"
+    assert len(world.of(Cancel)) == 3
+
+
+def test_an_observer_that_slept_judges_by_the_servers_clock():
+    late = replace(RUNNING, started_at=100.0, server_time=105.0)
+
+    assert World(late, DONE).observe(limited(run_timeout=60.0, startup_timeout=60.0)).timeout == ""
+
+
+seconds = st.floats(0, 1e6, allow_nan=False)
+
+
+@given(st.none() | seconds, st.none() | seconds, seconds, st.none() | seconds, seconds, st.none() | seconds)
+def test_the_nearest_deadline_counts(startup, run, created, started, now, execution):
+    handle = replace(HANDLE, startup_timeout=startup, run_timeout=run)
+    status = JobStatus(JobState.RUNNING, created_at=created, started_at=started, server_time=now)
+    timeout = None if execution is None else ExecutionTimeout(1.0, at=execution)
+
+    deadline = deadline_of(handle, status, timeout)
+
+    own = (startup, created) if started is None else (run, started)
+    ends = [end for end in (None if own[0] is None else sum(own), execution) if end is not None]  # type: ignore[arg-type]
+    assert (deadline is None) == (not ends)
+    if deadline is not None:
+        assert deadline.left == pytest.approx(min(ends) - now)
+
+
+def test_a_job_that_is_over_or_of_an_unknown_time_has_no_deadline():
+    handle = limited(startup_timeout=1.0, run_timeout=1.0)
+
+    assert deadline_of(handle, DONE) is None
+    assert deadline_of(handle, replace(RUNNING, server_time=None)) is None
+
+
+def test_an_outcome_survives_the_event_of_a_trigger():
+    outcome = Outcome(replace(DONE, objects={"result.pkl": {"sha256": "0" * 64}}), "0007", "run_timeout", 12.5)
+
+    assert Outcome.from_dict(outcome.to_dict()) == outcome
