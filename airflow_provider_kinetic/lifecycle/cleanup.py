@@ -116,7 +116,7 @@ def _keep_once(store: Store, handle: JobHandle, status: JobStatus, *, by: str) -
     kept = kept_status(store, handle)
     if handle.output_dir is None or (kept is not None and kept.state is not JobState.NOT_FOUND):
         return
-    keep(store, handle, status)
-    pointer = {"v": 1, "output_dir": handle.output_dir, "by": by, "at": now()}
-    if handle.output_root is not None:
+    if handle.output_root is not None:  # before the status, which says that all is there
+        pointer = {"v": 1, "output_dir": handle.output_dir, "by": by, "at": now()}
         store.write(index_uri(handle.output_root, handle.job_id), json.dumps(pointer).encode())
+    keep(store, handle, status)

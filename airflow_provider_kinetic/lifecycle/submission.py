@@ -5,9 +5,9 @@ never computed again. Whatever dies afterwards, the next try reads that record f
 one of four things: the job runs (adopt it), its result is there (collect it, again if need be), it
 never came into being (submit it under the same id), or it is over and another one is due (``n + 1``).
 
-A user's *clear* asks for a new execution, a *retry* does not. They are told apart by ``max_tries``,
-which Airflow raises for the cleared task instance alone; ``dag_run.clear_number`` grows for every
-task of the run and therefore decides nothing (``airflow`` 4.1).
+A user's *clear* asks for a new execution, a *retry* does not. They are told apart by ``max_tries``, which
+Airflow sets anew for the cleared task instance alone (its tries so far plus the ``retries`` of today's
+DAG); ``dag_run.clear_number`` grows for every task of the run and therefore decides nothing (``airflow`` 4.1).
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ class Found:
 
 def decide(record: SubmissionRecord, found: Found, *, max_tries: int) -> Step:
     """Pure core of exactly-once (``design`` 3.1)."""
-    if max_tries > record.max_tries or found.cancelled or found.status.stopping:
+    if max_tries != record.max_tries or found.cancelled or found.status.stopping:
         return Step.REPLACE
     state = found.status.state
     if state is JobState.SUCCEEDED:
-        return Step.COLLECT
+        return Step.COLLECT if found.result else Step.REPLACE
     if state is JobState.FAILED:
         return Step.REPLACE
     if state is JobState.NOT_FOUND:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from installation import TaskKey
 from project import until
@@ -58,9 +60,10 @@ def test_a_clear_while_the_job_runs_ends_it_before_the_next_one_starts(project, 
     old = value(running, "job_id")
 
     running.clear()
+    running.play_until(lambda: len(project.runs) == 2)
     project.open()
 
-    assert running.play().state == "success"
+    assert running.play_on().state == "success"
     assert value(running, "job_id") != old
     assert len(project.runs) == 2
     first, second = project.runs
@@ -116,6 +119,25 @@ def test_a_retry_follows_the_job_that_runs(project, running):
     assert running.play_on().state == "success"
     assert running.row.try_number == 2
     assert (value(running), len(project.runs)) == (42, 1)
+
+
+def test_a_retry_follows_the_job_that_runs_when_its_artifacts_were_deleted(project, running):
+    shutil.rmtree(project.platform / "jobs")
+    running.lose()
+    project.open()
+
+    assert running.play().state == "success"
+    assert (value(running), len(project.runs)) == (42, 1)
+
+
+def test_a_clear_runs_it_again_also_when_the_dag_has_fewer_retries_by_now(project, theatre):
+    theatre.open(theatre.db.connections, retries=5)
+    theatre.play()
+
+    theatre.clear(retries=1)
+
+    assert theatre.play().state == "success"
+    assert len(project.runs) == 2
 
 
 def test_a_retry_after_a_success_that_was_not_recorded_collects_again(project, theatre):
@@ -195,9 +217,8 @@ def test_a_task_that_is_killed_while_it_submits_takes_its_job_along(project, the
     assert LocalCluster(project.platform / "cluster").list() == []
 
 
+@pytest.mark.parametrize("project", [False], ids=["waiting"], indirect=True)
 def test_a_worker_that_shuts_down_leaves_the_job_to_the_next_try(project, running):
-    if running.legs[-1] == "watch":
-        pytest.skip("a triggerer that shuts down has no say in it: see test_harness")
     running.process.terminate()
     running.process.join()
     running.db.retry(running.key)

@@ -47,6 +47,7 @@ def survives(folder: Path, deferrable: bool, kill_at: str, *, disk: bool = False
     assert theatre.db.xcom(KEY) == 42, story
     assert len(project.runs) == 1, f"the function ran {len(project.runs)} times: {story}"
     assert project.artifacts == [], story
+    assert theatre.db.xcom(KEY, "job_id") in project.pointers, f"the job cannot be found any more: {story}"
     until(lambda: not project.processes)
 
 

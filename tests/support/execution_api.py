@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -208,7 +208,7 @@ def states(call: Call) -> httpx.Response:
 def _dag_run(db: Installation, dag_id: str, run_id: str) -> dict[str, Any]:
     dates = ("logical_date", "data_interval_start", "data_interval_end", "run_after", "start_date")
     return {
-        **dict.fromkeys(dates, datetime(2026, 1, 1, tzinfo=timezone.utc).isoformat()),
+        **dict.fromkeys(dates, datetime(2026, 1, 1, tzinfo=UTC).isoformat()),
         "dag_id": dag_id,
         "run_id": run_id,
         "end_date": None,

@@ -41,7 +41,7 @@ common = dict(
     container_image={python!r},
     deferrable={deferrable!r},
     retries=1,
-    stop_grace=5,
+    stop_grace=2,
 )
 with DAG("twice", schedule=None) as dag:
     KineticRunOperator(task_id="double", op_args=[21, {folder!r}], **common)
@@ -100,6 +100,11 @@ class Project:
         """Jobs that still have objects in the store."""
         jobs = self.platform / "jobs"
         return sorted(path.name for path in jobs.iterdir() if any(path.rglob("*"))) if jobs.exists() else []
+
+    @property
+    def pointers(self) -> list[str]:
+        """Jobs that were cleaned up and can still be found by their id."""
+        return [path.stem for path in (self.platform / "outputs" / ".kinetic" / "jobs").glob("*.json")]
 
 
 def _command(process: psutil.Process) -> str:
