@@ -164,16 +164,16 @@ def test_module_used_by_attribute_brings_only_what_is_used(load: Any, job: Any) 
     assert payload.artifact.size < 10_000
 
 
-@pytest.mark.parametrize("package", [{"shop/__init__.py": ""}, {}], ids=["package", "folder"])
+@pytest.mark.parametrize("package", [{"market/__init__.py": ""}, {}], ids=["package", "folder"])
 def test_module_of_a_package_used_through_its_path(load: Any, job: Any, package: dict[str, str]) -> None:
     prices = "import threading\nLOCK = threading.Lock()\ndef price(n): return n * FACTOR\nFACTOR = 7"
     dag = load(
-        {**package, "shop/prices.py": prices},
-        dag="import shop.prices\ndef func(n): return shop.prices.price(n)",
+        {**package, "market/prices.py": prices},
+        dag="import market.prices\ndef func(n): return market.prices.price(n)",
     )
     payload = job.pack(dag.func, 6)
     assert job.open(payload) == 42
-    assert payload.modules == ("shop", "shop.prices", dag.__name__)
+    assert payload.modules == ("market", "market.prices", dag.__name__)
 
 
 def test_module_in_a_closure(load: Any, job: Any) -> None:
