@@ -174,11 +174,13 @@ def watch(
     said = ""
     while True:
         status: JobStatus = yield from _insist(Look(handle), handle, poll)
+        if status.state.terminal:  # what the job said last comes before how it ended
+            cursor = yield from _show_rest(handle, cursor)
         if (line := describe(status)) != said:
             said = line
             yield Say(f"Job {handle.job_id}: {line}")
         if status.state.terminal:
-            return Outcome(status, (yield from _show_rest(handle, cursor)))
+            return Outcome(status, cursor)
         cursor = yield from _show(handle, cursor)
         deadline = deadline_of(handle, status, timeout)
         if deadline is not None and deadline.left <= 0:

@@ -114,3 +114,6 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
             hook.cleanup(handle, by=self.actor(context), known=known)
         except KineticError as error:
             self.log.warning("Job %s was not cleaned up: %s", handle.job_id, error)
+        else:
+            kept = f"; its outputs stay in {handle.output_dir}" if handle.output_dir else ""
+            self.log.info("Job %s is cleaned up%s", handle.job_id, kept)
