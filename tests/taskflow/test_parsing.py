@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -53,41 +51,45 @@ with DAG("ours", schedule=None):
     clean = KineticCleanupOperator(task_id="clean", job_id=submit.output).as_teardown()
     build >> [work(), more(), run, submit] >> done >> value >> clean
 """
+STEPS = [("plain", PLAIN), ("ours", OURS), ("triggerer", "import airflow.triggers.base")]
+STEPS.append(("trigger", "import airflow_provider_kinetic.triggers.job"))
 LOADED = """
 import json, runpy, sys
-runpy.run_path(sys.argv[1])
-print(json.dumps(sorted(sys.modules)))
+loaded = {}
+for step in sys.argv[1:]:
+    before = set(sys.modules)
+    runpy.run_path(step)
+    loaded[step] = sorted(set(sys.modules) - before)
+print(json.dumps(loaded))
 """
 
-Loads = Callable[[str], set[str]]
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """What a fresh interpreter loads in each step, beyond what the steps before have loaded."""
+    folder = tmp_path_factory.mktemp("steps")
+    for step, text in STEPS:
+        (folder / step).write_text(text)
+    command = [sys.executable, "-c", LOADED, *(step for step, _ in STEPS)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {step: set(names) for step, names in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
-@pytest.fixture
-def loads(tmp_path: Path) -> Loads:
-    """The modules that a fresh interpreter has loaded after a DAG file."""
-
-    def loads(text: str) -> set[str]:
-        file = tmp_path / "dag_file.py"
-        file.write_text(text)
-        done = subprocess.run([sys.executable, "-c", LOADED, str(file)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return set(json.loads(done.stdout.splitlines()[-1]))
-
-    return loads
+def top_levels(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
 
 
-def test_a_dag_file_loads_operators_and_no_more(loads: Loads) -> None:
-    added = loads(OURS) - loads(PLAIN)
-
-    assert {name.partition(".")[0] for name in added} & (FORBIDDEN | {"google"}) == set()
-    ours = {name.split(".")[1] for name in added if name.startswith("airflow_provider_kinetic.")}
+def test_a_dag_file_loads_operators_and_no_more(loaded: dict[str, set[str]]) -> None:
+    assert top_levels(loaded["plain"] | loaded["ours"]) & FORBIDDEN == set()
+    assert "google" not in top_levels(loaded["ours"])
+    ours = {name.split(".")[1] for name in loaded["ours"] if name.startswith("airflow_provider_kinetic.")}
     assert ours == {"decorators", "hooks", "links", "model", "operators", "sensors"}
-    assert {name for name in added if name.startswith("airflow_provider_kinetic.model.")} == {
+    assert {name for name in loaded["ours"] if name.startswith("airflow_provider_kinetic.model.")} == {
         "airflow_provider_kinetic.model.errors"
     }
 
 
-def test_a_triggerer_loads_no_sdk_with_the_trigger(loads: Loads) -> None:
-    added = loads("import airflow_provider_kinetic.triggers.job") - loads("import airflow.triggers.base")
-
-    assert {name.partition(".")[0] for name in added} & (FORBIDDEN | {"google"}) == set()
+def test_a_trigger_loads_no_sdk(loaded: dict[str, set[str]]) -> None:
+    assert "airflow_provider_kinetic.triggers.job" in loaded["trigger"]
+    assert top_levels(loaded["trigger"]) & (FORBIDDEN | {"google"}) == set()
