@@ -87,4 +87,5 @@ def test_only_who_is_asked_to_cancels_a_job_that_another_task_submitted(watched,
     if cancels:
         until(lambda: watched.ports.cluster.status(handle).state is JobState.NOT_FOUND)
     else:
-        assert watched.ports.cluster.status(handle).state is JobState.RUNNING
+        status = watched.ports.cluster.status(handle)
+        assert (status.state, status.stopping) == (JobState.RUNNING, False)

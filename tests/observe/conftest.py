@@ -40,6 +40,12 @@ class Deferred:
         return self.shop.ports.cluster.status(self.handle).state
 
     @property
+    def left_alone(self) -> bool:
+        """It runs, and nobody has told it to stop."""
+        status = self.shop.ports.cluster.status(self.handle)
+        return status.state is JobState.RUNNING and not status.stopping
+
+    @property
     def row(self) -> Any:
         return self.shop.db.rows[KEY]
 

@@ -109,4 +109,5 @@ with DAG("shop", schedule=None) as dag:
     assert isinstance(error, JobTimeout | AirflowTaskTimeout)
     if isinstance(error, JobTimeout):
         assert "goes on" in str(error)
-    assert shop.ports.cluster.status(shop.handle("submit")).state is JobState.RUNNING
+    status = shop.ports.cluster.status(shop.handle("submit"))
+    assert (status.state, status.stopping) == (JobState.RUNNING, False)

@@ -66,7 +66,7 @@ def test_an_action_leaves_a_job_that_shall_be_left(defer):
 
     deferred.watch(act)
 
-    assert deferred.state is JobState.RUNNING
+    assert deferred.left_alone
 
 
 def kill(deferred, api=None, patience=30.0):
@@ -84,7 +84,7 @@ def test_a_triggerer_that_lost_its_triggers_to_another_one_kills_nothing(defer):
 
     kill(deferred)
 
-    assert deferred.state is JobState.RUNNING
+    assert deferred.left_alone
 
 
 def test_the_trigger_of_a_cleared_try_ends_the_old_job_while_the_new_try_is_deferred_already(defer):
@@ -105,7 +105,7 @@ def test_while_nobody_answers_nothing_is_killed(defer):
 
     kill(deferred, ExecutionApi(deferred.shop.db, before=away), patience=0.5)
 
-    assert deferred.state is JobState.RUNNING
+    assert deferred.left_alone
 
 
 def test_a_job_that_is_over_is_not_marked_as_cancelled(defer):
