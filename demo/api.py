@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -57,7 +57,7 @@ class Api:
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Unpause the DAG and start a run; its run id."""
         self.call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
-        body = {"logical_date": datetime.now(timezone.utc).isoformat(), "conf": dict(conf or {})}
+        body = {"logical_date": datetime.now(UTC).isoformat(), "conf": dict(conf or {})}
         run_id: str = self.call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
         return run_id
 

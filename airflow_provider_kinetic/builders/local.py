@@ -148,7 +148,7 @@ def _seal(environment: Path, request: ImageRequest, build_id: str, installer: st
         "requirements": request.requirements,
         "build_id": build_id,
         "installer": installer,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
     }
     FileStorage().write(path_to_uri(environment / METADATA), json.dumps(metadata, indent=1).encode())

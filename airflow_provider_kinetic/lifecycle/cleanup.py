@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import ObjectMissing
@@ -24,7 +24,7 @@ STATUS = "status.json"
 
 
 def now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def index_uri(output_root: str, job_id: str) -> str:

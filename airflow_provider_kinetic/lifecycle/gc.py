@@ -8,7 +8,7 @@ task, and where it cannot be sure it keeps the job: a job too many costs money, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from airflow_provider_kinetic.clusters.base import JobSummary
 from airflow_provider_kinetic.lifecycle.manifest import ANNOTATION
@@ -17,7 +17,7 @@ from airflow_provider_kinetic.model.spec import TaskIdentity
 _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
-class Action(str, Enum):
+class Action(StrEnum):
     """What to do with a job."""
 
     CANCEL = "cancel"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 
 from airflow_provider_kinetic.model import names
@@ -59,7 +59,7 @@ class Journal(Protocol):
     def save(self, record: SubmissionRecord) -> None: ...
 
 
-class Step(str, Enum):
+class Step(StrEnum):
     """What a try has to do."""
 
     SUBMIT = "submit"

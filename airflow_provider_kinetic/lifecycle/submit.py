@@ -13,7 +13,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_provider_kinetic.clusters.base import JobExists
@@ -231,7 +231,7 @@ def _handle_of(target: Target, work: Work, record: SubmissionRecord, image: Imag
         accelerator=spec.accelerator,
         func_name=spec.func_name,
         display_name=f"kinetic-{spec.func_name}-{record.job_id}",
-        created_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         platform=target.platform,
         kinetic_conn_id=target.kinetic_conn_id,
         store_root=target.store_root,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 
-class JobState(str, Enum):
+class JobState(StrEnum):
     """``NOT_FOUND`` is terminal: the object is gone, perhaps with a result in the store."""
 
     PENDING = "PENDING"
@@ -27,7 +27,7 @@ class JobState(str, Enum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.NOT_FOUND)
 
 
-class Reason(str, Enum):
+class Reason(StrEnum):
     """Why a job is where it is: a stable word. People read ``JobStatus.message``."""
 
     NONE = ""

@@ -7,7 +7,7 @@ all of it, and the policy in the headers stops what an error in a template would
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -125,7 +125,7 @@ def duration(start: str | None, end: str | None) -> str:
     """``1 h 02 min`` between two moments in ISO 8601; until now where there is no end."""
     try:
         begin = datetime.fromisoformat(str(start).replace("Z", "+00:00"))
-        finish = datetime.fromisoformat(end.replace("Z", "+00:00")) if end else datetime.now(timezone.utc)
+        finish = datetime.fromisoformat(end.replace("Z", "+00:00")) if end else datetime.now(UTC)
     except ValueError:
         return ""
     seconds = max(0, round((finish - begin).total_seconds()))
@@ -136,7 +136,7 @@ def duration(start: str | None, end: str | None) -> str:
 
 
 def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, timezone.utc)
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 @cache

@@ -125,5 +125,5 @@ def test_results_of_a_mapped_task_are_lists(load: Any, job: Any, lazy: Any) -> N
 
 def test_plain_values_of_the_context(load: Any, job: Any) -> None:
     dag = load(dag="def func(run_id, at): return [run_id, at.isoformat()]")
-    at = datetime.datetime(2030, 1, 2, tzinfo=datetime.timezone.utc)
+    at = datetime.datetime(2030, 1, 2, tzinfo=datetime.UTC)
     assert job.run(dag.func, "manual", at) == ["manual", "2030-01-02T00:00:00+00:00"]

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def _run_a_dag() -> None:
     from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
-    with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag, TaskGroup("models"):
+    with DAG(DAG_ID, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag, TaskGroup("models"):
         BaseOperator(task_id="train")
     with create_session() as session:
         DagBundlesManager().sync_bundles_to_db(session=session)
@@ -91,7 +91,7 @@ def _run_a_dag() -> None:
         run = SerializedDagModel.get_dag(DAG_ID, session=session).create_dagrun(
             run_id=RUN_ID,
             run_type=DagRunType.SCHEDULED,
-            run_after=datetime(2026, 1, 1, tzinfo=timezone.utc),
+            run_after=datetime(2026, 1, 1, tzinfo=UTC),
             triggered_by=DagRunTriggeredByType.TEST,
             state=DagRunState.RUNNING,
             session=session,
