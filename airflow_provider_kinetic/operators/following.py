@@ -64,10 +64,11 @@ class JobFollower(BaseOperator):
         """Wait for the job's end, then :meth:`finish`. ``status`` is a final one that is known already."""
         from airflow_provider_kinetic.lifecycle.observe import Outcome, drive, watch
 
+        hook = KineticHook.of(handle, self.kinetic_conn_id)
+        ports = hook.ports  # opened before `on_kill` may need them: it must not come in the middle of their import
         self._followed = handle
         if self._killed and self._taken_down(handle):  # it came while there was no job yet
             raise Killed("The task was killed while its job was submitted.")
-        hook = KineticHook.of(handle, self.kinetic_conn_id)
         status = status or hook.status(handle)
         if status.state.terminal:
             return self._conclude(context, handle, Outcome(status))
@@ -76,7 +77,7 @@ class JobFollower(BaseOperator):
         cancels = self.cancels(handle)
         watching = watch(handle, poll=self._poll(), timeout=self._timeout(context), cancels=cancels)
         try:
-            outcome = drive(watching, hook.ports, say=self._say, show=self._show, sleep=self._sleep)
+            outcome = drive(watching, ports, say=self._say, show=self._show, sleep=self._sleep)
         except AirflowTaskTimeout:
             self._followed = None
             if cancels:
