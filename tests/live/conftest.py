@@ -1,0 +1,49 @@
+"""One Airflow for all live tests, with every run under way before the first test looks at its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from live import Live, Task
+
+from demo.place import Place
+
+ENV = {
+    "AIRFLOW__CORE__PARALLELISM": "8",
+    "AIRFLOW__KINETIC__POLL_INTERVAL": "1",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+}
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    root = tmp_path_factory.mktemp("live")
+    place = Place(root, Path(__file__).parent / "dags")
+    try:
+        with place.airflow(print, ENV) as airflow:
+            yield Live(airflow, root)
+    finally:
+        place.end_jobs(0)
+
+
+@pytest.fixture(scope="session")
+def runs(live: Live) -> dict[str, list[Task]]:
+    """Task instances by what will happen to them."""
+    return {
+        "worker killed": live.start("waiting", "worker killed"),
+        "scheduler killed": live.start("waiting", "scheduler killed"),
+        "waiting, cleared": live.start("waiting", "waiting, cleared"),
+        "waiting, failed": live.start("waiting", "waiting, failed"),
+        "timed out": live.start("limited", "timed out"),
+        "cleared": live.start("deferred", "cleared"),
+        "failed": live.start("deferred", "failed"),
+        "succeeded": live.start("deferred", "succeeded"),
+        "run failed": live.start("deferred", "run failed"),
+        "mapped": live.start("mapped", "mapped", names=("a", "b", "c")),
+        "sensed": live.start("sensed", "sensed", task_id="sensor"),
+        "observed": live.start("deferred", "observed"),
+    }
