@@ -49,7 +49,7 @@ ui: $(READY)
 	@$(BIN)/python -m demo.ui
 
 test: $(READY)
-	$(PYTEST) -m 'not live and not kills and not browser'
+	$(PYTEST) -n 3 -m 'not live and not kills and not browser'
 
 test-all: $(LONG:%=test-%)
 
