@@ -213,6 +213,7 @@ def test_user_code_does_not_outlive_its_supervisor(job):
     pulse = job.folder / "pulse"
 
     def train():
+        Path(pulse).touch()
         print("running", flush=True)
         while True:
             Path(pulse).write_text(str(time.time()))
