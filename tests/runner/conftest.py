@@ -151,10 +151,10 @@ class Job:
         return found
 
     def attempts(self) -> list[str]:
-        return sorted(path.name for path in (self.output / ".kinetic" / "attempts").iterdir())
+        return sorted(path.name for path in (self.output / ".kinetic" / "attempts").glob("*"))
 
     def chunks(self) -> list[Path]:
-        return sorted((self.output / ".kinetic" / "jobs" / self.job_id / "logs").iterdir())
+        return sorted((self.output / ".kinetic" / "jobs" / self.job_id / "logs").glob("*"))
 
     def log(self) -> str:
         return "".join(chunk.read_text() for chunk in self.chunks())
