@@ -50,7 +50,7 @@ def manifest_of(target: Target, work: Work, handle: JobHandle, runner_sha256: st
         command=bootstrap.command(handle.artifact(protocol.RUNNER), handle.runner_sha256 or runner_sha256, argv),
         accelerator=spec.accelerator,
         spot=spec.spot,
-        env=_environment(target, spec, handle),
+        env=_environment(target, work, handle),
         labels={"app": "kinetic", "job-id": handle.job_id, **spec.labels},
         annotations=annotations_of(work, target),
         stop_grace=spec.stop_grace,
@@ -58,7 +58,8 @@ def manifest_of(target: Target, work: Work, handle: JobHandle, runner_sha256: st
     )
 
 
-def _environment(target: Target, spec: JobSpec, handle: JobHandle) -> dict[str, str]:
+def _environment(target: Target, work: Work, handle: JobHandle) -> dict[str, str]:
+    spec, identity = work.spec, work.identity
     jax_platform = "cpu" if target.platform == "local" else accelerators.parse(spec.accelerator).jax_platform
     return {
         protocol.ENV_BACKEND: "jax",
@@ -70,6 +71,10 @@ def _environment(target: Target, spec: JobSpec, handle: JobHandle) -> dict[str, 
         protocol.ENV_RESULT_FORMAT: spec.result_format,
         protocol.ENV_MAX_PREEMPTIONS: str(spec.max_preemptions),
         protocol.ENV_STOP_GRACE: f"{spec.stop_grace:g}",
+        protocol.ENV_DAG_ID: identity.dag_id,
+        protocol.ENV_TASK_ID: identity.task_id,
+        protocol.ENV_RUN_ID: identity.run_id,
+        protocol.ENV_MAP_INDEX: str(identity.map_index),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
@@ -29,6 +31,20 @@ def test_the_directory_of_a_task(shop):
 
     assert shop.run().xcoms["output_dir"] == (shop.platform / "outputs" / "shop" / "job" / "run_1").as_uri()
     assert shop.run(run_id="run_2").xcoms["output_dir"].endswith("/shop/job/run_2")
+
+
+def test_the_directory_says_which_task_it_belongs_to(shop):
+    shop.job(WRITES)
+    shop.run()
+
+    trial = json.loads((shop.platform / "outputs/shop/job/run_1/.kinetic/trial.json").read_text())
+
+    assert {name: trial[name] for name in ("dag_id", "task_id", "run_id", "map_index")} == {
+        "dag_id": "shop",
+        "task_id": "job",
+        "run_id": "run_1",
+        "map_index": "-1",
+    }
 
 
 def test_a_failed_trial_is_continued(shop, broken):
