@@ -102,8 +102,8 @@ class LocalBuilder:
         except OSError as error:
             raise ImageError(
                 f"Cannot write the environment {request.tag} below {self._root}: {error.strerror or error}",
-                advice="Let the user that runs Airflow write there, free some space, or name another folder for "
-                "environments in the connection.",
+                advice="Let the user that runs Airflow write there, free some space, or name another folder as "
+                "`bucket` of the connection: environments lie in it.",
             ) from error
 
     def named(self, container_image: str) -> Image:

@@ -135,7 +135,7 @@ class LocalCluster:
 
     def check(self) -> str:
         """What was found, for the connection test (``Cluster.check``)."""
-        with _failures(f"{self.root} cannot be written to", advice="Give the connection another `root`."):
+        with _failures(f"{self.root} cannot be written to", advice="Name another `bucket` in the connection."):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self.root / f".probe.{os.getpid()}"
             files.write_text(probe, "")
@@ -144,7 +144,7 @@ class LocalCluster:
         if free < _LEAST_FREE:
             raise ClusterError(
                 f"Only {free >> 20} MiB are free below {self.root}.",
-                advice="Make room, or give the connection a `root` on another disk.",
+                advice="Make room, or name a `bucket` on another disk in the connection.",
             )
         limit = "any number of jobs" if self.max_parallel is None else f"at most {self.max_parallel} jobs"
         return f"{self.root} is writable, {free / (1 << 30):.1f} GiB are free, {limit} at once"
@@ -165,7 +165,7 @@ class LocalCluster:
                 if record is None or status.state is not JobState.RUNNING:
                     raise ClusterError(
                         f"The job {name} cannot be preempted: it is {status.state.value}.",
-                        advice="Wait until it runs: `airflow kinetic status` shows its state.",
+                        advice="Wait until it runs: `airflow kinetic jobs status` shows its state.",
                     )
                 _request(folder, files.PREEMPT, "hard" if hard else "soft")
                 local_folder.nudge(folder, record)

@@ -29,7 +29,7 @@ _ADVICE = {
 }
 _NAME_ANOTHER = (
     "Let the user that runs Airflow read and write there, or name another folder: `output_dir` of the task for outputs,"
-    " the store and `output_root` of the connection for everything else."
+    " `bucket` and `output_root` of the connection for everything else."
 )
 
 
@@ -125,7 +125,7 @@ def _explained(verb: str, uri: str) -> Iterator[None]:
     except ValueError:
         raise ConfigurationError(
             f"Cannot {verb} {uri}: the local platform keeps its objects in file:// URIs",
-            advice="Use `output_dir` and a store of the form file:///folder, or a connection of another `platform`.",
+            advice="Give `output_dir`, `bucket` and `output_root` as file:///folder, or use another `platform`.",
         ) from None
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""

@@ -116,7 +116,7 @@ def test_a_name_stays_below_the_root(bench, name):
 
 def test_a_root_that_cannot_be_written_says_what_to_do(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ClusterError, match="`root`"):
+    with pytest.raises(ClusterError, match="`bucket`"):
         LocalCluster(tmp_path / "file" / "root").check()
 
 
