@@ -197,7 +197,7 @@ def load_result(reference: Mapping[str, Any], *, kinetic_conn_id: str = DEFAULT_
 
     :param reference: the task's XCom, ``{"uri", "type", "size", "sha256"}``.
     :raises ArtifactCorrupt: the object is not the one that the job wrote.
-    :raises ResultUnreadable: the value's type cannot be imported here.
+    :raises ResultUnreadable: the value's type cannot be imported here, or this is no reference.
     """
     from airflow_provider_kinetic.lifecycle.collect import Reference, load
 

@@ -54,7 +54,13 @@ class Reference:
         return {"uri": self.uri, "type": self.type, "size": self.size, "sha256": self.sha256}
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Reference:
+    def from_dict(cls, raw: Any) -> Reference:
+        """:raises ResultUnreadable: this is something else, perhaps the value itself."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("uri"), str):
+            raise ResultUnreadable(
+                f"A {type(raw).__name__} is no reference to the result of a Kinetic job.",
+                advice="Small values of JSON's own types come through XCom as they are: there is nothing to load.",
+            )
         return cls(uri=raw["uri"], type=raw.get("type") or "", size=raw.get("size"), sha256=raw.get("sha256"))
 
 
@@ -175,9 +181,7 @@ def _sha256(stream: Any) -> str:
 
 def _parse(path: Path, uri: str) -> Any:
     if uri.endswith(protocol.RESULT_JSON):
-        parsed = json.loads(path.read_bytes())
-        error = parsed.get("error")
-        return parsed if not error else {**parsed, **error, "exception": None}
+        return _parse_json(path)
     try:
         with path.open("rb") as stream:
             return pickle.load(stream)
@@ -186,6 +190,16 @@ def _parse(path: Path, uri: str) -> Any:
             f"The value in {uri} cannot be loaded on this machine: {type(cause).__name__}: {cause}.",
             advice="Install the package that defines its type here, return plain values, or load it in a job.",
         ) from cause
+
+
+def _parse_json(path: Path) -> Any:
+    """The payload, or None where the file holds none."""
+    try:
+        parsed = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    return {**parsed, **error, "exception": None} if isinstance(error, dict) else parsed
 
 
 def failure_of(handle: JobHandle, payload: Mapping[str, Any]) -> KineticError:

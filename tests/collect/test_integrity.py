@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 from bombs import bomb
@@ -61,6 +62,16 @@ def test_a_json_result_needs_no_pickle(shop, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff"])
+def test_a_json_result_that_is_none_is_an_error(shop, content):
+    handle = replace(finished(shop), result_format="json")
+    shop.ports.store.write(handle.artifact(protocol.RESULT_JSON), content)
+    status = replace(shop.ports.cluster.status(handle), objects={})
+
+    with pytest.raises(ArtifactCorrupt, match="is not the result"):
+        collect(shop.ports, handle, status)
+
+
 def test_a_json_result_keeps_what_json_keeps(shop):
     shop.job("def f(): return {'loss': 0.5, 'name': 'é', 'none': None}", result_format="json")
 
@@ -105,8 +116,6 @@ with DAG("shop", schedule=None) as dag:
 
 @pytest.mark.parametrize(("trust", "opened"), [(None, False), (False, False), (True, True)])
 def test_a_result_of_a_cluster_that_nobody_has_a_digest_of_is_opened_only_on_request(shop, trust, opened):
-    from dataclasses import replace
-
     handle = finished(shop)
     status = replace(shop.ports.cluster.status(handle), objects={})
     elsewhere = replace(handle, platform="gke")
@@ -119,8 +128,6 @@ def test_a_result_of_a_cluster_that_nobody_has_a_digest_of_is_opened_only_on_req
 
 
 def test_a_job_that_died_without_a_result_is_diagnosed_not_distrusted(shop):
-    from dataclasses import replace
-
     handle = finished(shop)
     shop.ports.store.delete(handle.artifact(protocol.RESULT))
     status = replace(shop.ports.cluster.status(handle), state=JobState.FAILED, objects={}, message="out of memory")

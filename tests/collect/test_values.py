@@ -37,6 +37,7 @@ def test_a_small_plain_value_is_the_xcom(shop):
         ("__import__('array').array('d', range(100))", "array.array"),
         ("__import__('numpy').float64(0.5)", "numpy.float64"),
         ("[{'deep': (1, 2j)}]", "list"),
+        ("{'loss': float('inf')}", "dict"),
         ("list(range(20_000))", "list"),
     ],
 )
@@ -81,6 +82,13 @@ def test_a_reference_to_an_object_that_was_replaced_is_not_opened(shop, tmp_path
         load_result(reference)
 
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("value", [42, "text", {"loss": 0.5}, {"uri": 1}, None, [1]])
+@pytest.mark.usefixtures("shop")
+def test_a_value_that_came_as_it_is_cannot_be_loaded(value):
+    with pytest.raises(ResultUnreadable, match="no reference"):
+        load_result(value)
 
 
 def test_a_value_of_a_type_that_is_not_here_is_never_opened_here(shop):
