@@ -30,7 +30,7 @@ LONGEST_PAUSE = 60.0
 SHORTEST_PAUSE = 0.05
 
 CHUNKS_PER_LOOK = 8
-"""Chunks of at most 64 KiB that one look shows; the rest follows at the next look, or when the job is over."""
+"""Chunks of at most 1 MiB that one look shows; the rest follows at the next look, or when the job is over."""
 
 EXECUTION_TIMEOUT = "execution_timeout"
 

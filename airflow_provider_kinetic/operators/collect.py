@@ -22,7 +22,8 @@ class KineticCollectOperator(BaseOperator):
 
     :param job: the ``kinetic_job`` XCom of the submitting task (templated), or a job id.
     :param job_id: a job id (templated), also of an earlier run or of upstream's client.
-    :param trust_bucket: whether a result whose digest nobody reported may be opened. None: only of upstream's jobs.
+    :param trust_bucket: whether a result whose digest nobody reported may be opened. None: only of upstream's
+        jobs and on this machine.
     :param kinetic_conn_id: connection of type ``kinetic``.
     :raises UserCodeError: the function raised; its own exception is the cause.
     :raises ConfigurationError: the job still runs.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.model.status import JobStatus
 
 DRAIN_CHUNKS = 200
-"""Log chunks (at most 64 KiB each) that a resumed worker still shows; the log in the store is complete."""
+"""Log chunks (at most 1 MiB each) that a resumed worker still shows; the log in the store is complete."""
 
 KILL_LOOK = 0.5
 """Longest sleep in seconds of a worker that waits: so soon it sees that it was killed."""

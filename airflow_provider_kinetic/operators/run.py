@@ -36,7 +36,8 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
         Outputs, and the result beside them, always stay.
     :param cancel_on_kill: whether clearing, failing or timing out the task cancels the job.
         None: if this task submitted it.
-    :param trust_bucket: whether a result whose digest nobody reported may be opened. None: only of upstream's jobs.
+    :param trust_bucket: whether a result whose digest nobody reported may be opened. None: only of upstream's
+        jobs and on this machine.
 
     Other parameters: :class:`airflow_provider_kinetic.operators.job.KineticJobOperator`.
 
