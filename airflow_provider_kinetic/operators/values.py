@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from airflow_provider_kinetic.model.errors import ResultError, ResultTooLarge
 
 
 def plain(value: Any) -> bool:
-    """Whether JSON keeps the value as it is: text keys, no foreign type, at any depth."""
+    """Whether JSON keeps the value as it is: text keys, no foreign type, no NaN or infinity, at any depth."""
+    if type(value) is float:
+        return math.isfinite(value)
     if value is None or isinstance(value, str | bool | int | float):
         return type(value) in (type(None), str, bool, int, float)
     if type(value) in (list, tuple):
