@@ -98,9 +98,10 @@ def look(ports: Ports, handle: JobHandle | None, record: SubmissionRecord) -> Fo
     status = ports.cluster.status(handle)
     kept = cleanup.kept_status(ports.store, handle) if status.state is JobState.NOT_FOUND else None
     uris = [handle.artifact(handle.result_name), handle.kept(handle.result_name)]
+    stored = any(uri is not None and ports.store.stat(uri) is not None for uri in uris)
     return Found(
         status=kept or status,
-        result=any(uri is not None and ports.store.stat(uri) is not None for uri in uris),
+        result=stored and not _failed(ports, record),
         started=_started(ports, record),
         cancelled=cleanup.was_cancelled(ports.store, handle),
     )
@@ -110,6 +111,12 @@ def _started(ports: Ports, record: SubmissionRecord) -> bool:
     if not record.output_dir:
         return False
     return any(attempt.job_id == record.job_id for attempt in trial.attempts(ports.store, record.output_dir))
+
+
+def _failed(ports: Ports, record: SubmissionRecord) -> bool:
+    """The job's last attempt wrote down that it failed: its result object holds an exception, no value."""
+    mine = [attempt for attempt in trial.attempts(ports.store, record.output_dir) if attempt.job_id == record.job_id]
+    return bool(mine) and (mine[-1].end or {}).get("state") == trial.FAILED
 
 
 def retire(ports: Ports, handle: JobHandle, status: JobStatus, say: Say) -> None:

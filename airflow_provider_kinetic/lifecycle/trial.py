@@ -15,7 +15,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.stores.base import Store
 
-COMPLETED = "COMPLETED"
+COMPLETED, FAILED = "COMPLETED", "FAILED"
 
 
 @dataclass(frozen=True)

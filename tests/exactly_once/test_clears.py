@@ -163,6 +163,18 @@ def test_a_retry_after_a_failure_of_the_function_is_a_new_job_in_the_same_direct
     assert (value(theatre), len(project.runs)) == (42, 2)
 
 
+def test_a_retry_after_a_failure_is_a_new_job_also_when_somebody_has_deleted_the_old_one(project, theatre):
+    project.broken(True)
+    assert theatre.play().state == "up_for_retry"
+    shutil.rmtree(project.platform / "cluster")
+
+    project.broken(False)
+    theatre.db.retry(theatre.key)
+
+    assert theatre.play().state == "success"
+    assert (value(theatre), len(project.runs)) == (42, 2)
+
+
 def test_a_retry_after_the_machine_was_lost_is_a_new_job(project, running):
     job = value(running, "job_id")
     for process in project.processes:
