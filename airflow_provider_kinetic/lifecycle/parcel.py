@@ -5,7 +5,7 @@ Everything that can be wrong with the user's function, arguments or project show
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,10 @@ class Parcel:
     modules: tuple[str, ...] = ()
 
 
-def pack(folder: Path, work: Work, record: SubmissionRecord, warn: Callable[[str], None]) -> Parcel:
-    """Write payload, context and runner under ``folder``.
+def pack(
+    folder: Path, work: Work, record: SubmissionRecord, warn: Callable[[str], None], *, exclude: Iterable[Path] = ()
+) -> Parcel:
+    """Write payload, context and runner under ``folder``; ``exclude`` names what is no part of the project.
 
     :raises SerializationError: names the function, argument or closure variable that cannot be pickled.
     """
@@ -45,7 +47,7 @@ def pack(folder: Path, work: Work, record: SubmissionRecord, warn: Callable[[str
         env_vars={**work.spec.env, protocol.ENV_OUTPUT_DIR: _as_libraries_open_it(record.output_dir)},
         warn=warn,
     )
-    context = write_context(folder / protocol.CONTEXT, plan, warn=warn)
+    context = write_context(folder / protocol.CONTEXT, plan, exclude=exclude, warn=warn)
     return Parcel(payload.artifact, context, build(folder / protocol.RUNNER), payload.modules)
 
 

@@ -149,7 +149,7 @@ def _submit(
         record = output_directory(ports.store, target, work, record)
     journal.save(record)
     with tempfile.TemporaryDirectory(prefix="kinetic-submit-") as folder:
-        parcel = pack(Path(folder), work, record, say)
+        parcel = pack(Path(folder), work, record, say, exclude=target.folders)
         image = resolve_image(ports, work.spec, say)
         handle = _store(ports, _handle_of(target, work, record, image, parcel), parcel, work)
     # Anybody may delete the artifacts, also while the job runs (contract M11): a later try must still find it.

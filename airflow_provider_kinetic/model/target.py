@@ -7,7 +7,10 @@ environment > provider configuration > default). What later steps need of it goe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from airflow_provider_kinetic.job.storage import uri_to_path
 
 Platform = Literal["gke", "kubernetes", "local"]
 
@@ -34,6 +37,15 @@ class Target:
     emulate_accelerators: bool = False
     installation: str = ""
     """Id of this Airflow installation: clean-up touches no other's jobs."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """What the local platform keeps on this machine, secrets of jobs among it: never a part of a project."""
+        if self.platform != "local":
+            return ()
+        place = uri_to_path(self.store_root).parent
+        named = (uri_to_path(uri) for uri in (self.store_root, self.output_root))
+        return (*named, *(place / name for name in ("cluster", "clusters", "environments")))
 
     @property
     def bucket_name(self) -> str:

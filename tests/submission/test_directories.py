@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import pytest
 
@@ -111,3 +112,18 @@ def test_a_directory_that_is_too_long_is_an_error_before_anything_is_sent(shop):
 
     assert "`output_dir` is 1008 bytes long" in str(shop.run().error)
     assert shop.artifacts == []
+
+
+def test_a_project_around_the_platform_does_not_pack_it(shop):
+    (shop.folder / "requirements.txt").touch()
+    shop.job(WRITES, cleanup="never")
+    shop.run()
+
+    second = shop.run(run_id="run_2")
+
+    with zipfile.ZipFile(shop.platform / "jobs" / second.xcoms["job_id"] / "context.zip") as context:
+        assert {name for name in context.namelist() if not name.endswith("/")} == {
+            ".kinetic/plan.json",
+            "dags/shop.py",
+            "requirements.txt",
+        }
