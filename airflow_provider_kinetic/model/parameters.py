@@ -9,7 +9,9 @@ makes one DAG file run here and on a cluster.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, get_args
 
 from airflow_provider_kinetic.model.accelerators import parse
@@ -57,6 +59,7 @@ PREBUILT = "prebuilt"
 """``container_image``: published images (contract 4.1). This machine has none; emulation builds one."""
 
 _BACKENDS = ("gke", "pathways")
+_AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "max_preemptions")
 
 
 def check(target: Target, given: Mapping[str, Any]) -> list[str]:
@@ -64,10 +67,12 @@ def check(target: Target, given: Mapping[str, Any]) -> list[str]:
 
     Returns warnings to log: one where something is emulated, else none.
 
+    :raises ConfigurationError: a value that cannot be meant, such as a negative time.
     :raises UnsupportedParameter: a parameter is not honoured; the message names who does honour it.
     :raises AcceleratorError: no such accelerator, or not one that this platform has.
     """
     asked = {name: value for name, value in given.items() if _says_something(value)}
+    _check_values(asked)
     emulates = target.platform == "local" and target.emulate_accelerators
     emulated = []
     for name, value in asked.items():
@@ -85,6 +90,18 @@ def check(target: Target, given: Mapping[str, Any]) -> list[str]:
     if "accelerator" in asked and _foreign_accelerator(asked["accelerator"], target.platform, emulates):
         emulated.insert(0, f"accelerator={asked['accelerator']!r}")
     return [f"Emulated on the CPU of this machine, not honoured: {', '.join(emulated)}."] if emulated else []
+
+
+def _check_values(asked: Mapping[str, Any]) -> None:
+    for name in _AMOUNTS:
+        value = asked.get(name, 0)
+        amount = value.total_seconds() if isinstance(value, timedelta) else value
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < math.inf:
+            kind = "a number" if name == "max_preemptions" else "seconds or a timedelta"
+            raise ConfigurationError(f"`{name}` is {value!r}; it must be {kind}, 0 or more.")
+    names = asked.get("capture_env_vars")
+    if isinstance(names, str):
+        raise ConfigurationError(f"`capture_env_vars` is {names!r}; it must be a list: [{names!r}].")
 
 
 def _says_something(value: Any) -> bool:

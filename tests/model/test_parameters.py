@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,13 @@ from airflow_provider_kinetic.model.target import Platform, Target
 
 PLATFORMS: tuple[Platform, ...] = ("gke", "kubernetes", "local")
 PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
-VALUES: dict[str, Any] = {"accelerator": "cpu", "backend": "gke"}
+AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "max_preemptions")
+VALUES: dict[str, Any] = {
+    "accelerator": "cpu",
+    "backend": "gke",
+    "capture_env_vars": ["HOME"],
+    **dict.fromkeys(AMOUNTS, 1),
+}
 
 
 def check(platform: Platform, given: dict[str, Any], *, emulate_accelerators: bool = False) -> list[str]:
@@ -80,6 +88,18 @@ def test_an_accelerator_needs_emulation_here() -> None:
 def test_an_accelerator_that_does_not_exist_is_an_error_everywhere(platform: Platform) -> None:
     with pytest.raises(AcceleratorError, match="l5"):
         check(platform, {"accelerator": "l5"}, emulate_accelerators=True)
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+@pytest.mark.parametrize("value", [-1, timedelta(seconds=-1), math.inf, math.nan, "10", True])
+def test_an_amount_that_cannot_be_meant_is_an_error(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"`{name}` is .*0 or more"):
+        check("local", {name: value})
+
+
+def test_one_name_is_no_list_of_names() -> None:
+    with pytest.raises(ConfigurationError, match=r"\['HOME'\]"):
+        check("local", {"capture_env_vars": "HOME"})
 
 
 def test_an_unknown_backend_names_the_known() -> None:
