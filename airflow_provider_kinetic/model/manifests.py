@@ -32,6 +32,20 @@ class JobManifest:
     active_deadline: float | None = None
     """Backstop in seconds from creation, over all attempts."""
 
+    # What only a Kubernetes cluster has; each is left to the cluster where it is None or empty.
+    service_account: str | None = None
+    priority_class: str | None = None
+    queue: str | None = None
+    """LocalQueue of Kueue: the job waits suspended until the queue admits it."""
+    requests: Mapping[str, str] = field(default_factory=dict)
+    """Quantities by resource: ``cpu``, ``memory``, ``ephemeral-storage``."""
+    secret_env: Mapping[str, str] = field(default_factory=dict)
+    """Variables from Secrets that exist in the namespace: name → ``secret/key``."""
+    pod_override: Mapping[str, Any] = field(default_factory=dict)
+    """Part of a pod template that is merged over ours: ``{"metadata": …, "spec": …}``."""
+    debug: bool = False
+    """Upstream's debugpy mode (contract 3.3)."""
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "command": list(self.command)}
 

@@ -41,7 +41,13 @@ class Reason(StrEnum):
     PREEMPTION_BUDGET = "PreemptionBudgetSpent"
     DEADLINE = "DeadlineExceeded"
     UNSCHEDULABLE = "Unschedulable"
+    SCALING = "ScalingUp"
+    QUOTA = "Quota"
+    ADMISSION = "Admission"
+    SERVICE_ACCOUNT = "ServiceAccount"
+    CONTAINER = "ContainerConfiguration"
     IMAGE = "Image"
+    PREEMPTED = "Preempted"
     VANISHED = "Vanished"
     CANCELLED = "Cancelled"
 

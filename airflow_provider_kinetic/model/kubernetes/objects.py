@@ -1,0 +1,53 @@
+"""Reading objects of the API server that may lack anything.
+
+Servers, versions and controllers leave fields out, and a status function that raises would blind every
+observer of the cluster; so what is absent or of another type reads as empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+
+def section(raw: Any, *path: str) -> Mapping[str, Any]:
+    found = _at(raw, path)
+    return found if isinstance(found, Mapping) else {}
+
+
+def entries(raw: Any, *path: str) -> list[Mapping[str, Any]]:
+    """The objects in a list."""
+    found = _at(raw, path)
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list | tuple) else []
+
+
+def text(raw: Any, *path: str) -> str:
+    found = _at(raw, path)
+    return found if isinstance(found, str) else ""
+
+
+def whole(raw: Any, *path: str) -> int | None:
+    found = _at(raw, path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def moment(raw: Any, *path: str) -> float | None:
+    """An RFC 3339 time as Unix seconds."""
+    try:
+        found = datetime.fromisoformat(text(raw, *path))
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def condition(raw: Any, kind: str) -> Mapping[str, Any] | None:
+    """The condition of that type if it holds."""
+    held = (one for one in entries(raw, "status", "conditions") if text(one, "status") == "True")
+    return next((one for one in held if text(one, "type") == kind), None)
+
+
+def _at(raw: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        raw = raw.get(name) if isinstance(raw, Mapping) else None
+    return raw
