@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.storage import ObjectMissing
-from airflow_provider_kinetic.lifecycle.cleanup import Halves
+from airflow_provider_kinetic.lifecycle.cleanup import Halves, mark_of
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 
@@ -26,9 +23,8 @@ def status_of(hook: KineticHook, handle: JobHandle) -> JobStatus:
     found = hook.status(handle)
     if found.state is not JobState.NOT_FOUND or found.reason is not Reason.NONE:
         return found
-    try:
-        mark = json.loads(hook.ports.store.read(handle.artifact(protocol.CANCELLED)))
-    except (ObjectMissing, ValueError):
+    mark = mark_of(hook.ports.store, handle)
+    if mark is None:
         return found
     return replace(found, reason=Reason.CANCELLED, message=f"Cancelled by {mark.get('by')} at {mark.get('at')}")
 

@@ -145,6 +145,12 @@ class KineticHook(BaseHook):
 
         return cleanup.cancel(self.ports, handle, by=by, wait=wait)
 
+    def disown(self, handle: JobHandle, *, by: str) -> None:
+        """Nobody wants the job's result any more: the next try of its task submits another one."""
+        from airflow_provider_kinetic.lifecycle import cleanup
+
+        cleanup.disown(self.ports.store, handle, by=by)
+
     def cleanup(
         self,
         handle: JobHandle,

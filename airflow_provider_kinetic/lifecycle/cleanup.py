@@ -8,13 +8,15 @@ digests. A pointer under the output root lets a job id be found after its clean-
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle.ports import Ports
-from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.errors import ConfigurationError, StoreError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.stores.base import Store
@@ -35,14 +37,32 @@ def index_uri(output_root: str, job_id: str) -> str:
 def cancel(ports: Ports, handle: JobHandle, *, by: str, wait: float = 0.0) -> bool:
     """Stop the job and remove its object; artifacts stay. True when its machine has ended within ``wait`` seconds.
 
-    A mark is left first, so that a later try knows that the job did not fail but was stopped.
+    A mark is left first, so that a later try knows that the job did not fail but was stopped. A store that does not
+    take it keeps no job alive.
     """
-    ports.store.write(handle.artifact(protocol.CANCELLED), json.dumps({"v": 1, "by": by, "at": now()}).encode())
+    with suppress(StoreError):
+        ports.store.write(handle.artifact(protocol.CANCELLED), _mark(by))
+        disown(ports.store, handle, by=by)
     return ports.cluster.delete(handle, wait=wait)
 
 
-def was_cancelled(store: Store, handle: JobHandle) -> bool:
-    return store.stat(handle.artifact(protocol.CANCELLED)) is not None
+def disown(store: Store, handle: JobHandle, *, by: str) -> None:
+    """Mark the job as unwanted where no clean-up takes the mark away: the next try submits another one."""
+    if (uri := handle.kept(protocol.CANCELLED)) is not None:
+        store.write(uri, _mark(by))
+
+
+def _mark(by: str) -> bytes:
+    return json.dumps({"v": 1, "by": by, "at": now()}).encode()
+
+
+def mark_of(store: Store, handle: JobHandle) -> dict[str, Any] | None:
+    """Who cancelled the job and when, ``{"by", "at"}``; None where nobody did."""
+    for uri in (handle.artifact(protocol.CANCELLED), handle.kept(protocol.CANCELLED)):
+        with suppress(ObjectMissing, ValueError):
+            if uri is not None:
+                return dict(json.loads(store.read(uri)))
+    return None
 
 
 def keep(store: Store, handle: JobHandle, status: JobStatus) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.lifecycle import cleanup
 from airflow_provider_kinetic.lifecycle.logs import last_output
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.diagnosis import diagnose, last_lines
@@ -235,6 +236,6 @@ def _said(exception: object, payload: Mapping[str, Any]) -> str:
 
 def without_result(ports: Ports, handle: JobHandle, status: JobStatus) -> KineticError:
     """The error of a job that is over and left no result object."""
-    if status.reason is Reason.CANCELLED or ports.store.stat(handle.artifact(protocol.CANCELLED)) is not None:
+    if status.reason is Reason.CANCELLED or cleanup.mark_of(ports.store, handle) is not None:
         return JobCancelled(f"Job {handle.job_id} was cancelled.", advice="Clear the task to run it again.")
     return diagnose(handle, status, last_output(ports, handle))

@@ -103,7 +103,7 @@ def look(ports: Ports, handle: JobHandle | None, record: SubmissionRecord) -> Fo
         status=kept or status,
         result=stored and not _failed(ports, record),
         started=_started(ports, record),
-        cancelled=cleanup.was_cancelled(ports.store, handle),
+        cancelled=cleanup.mark_of(ports.store, handle) is not None,
     )
 
 

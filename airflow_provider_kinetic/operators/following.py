@@ -50,6 +50,8 @@ class JobFollower(BaseOperator):
     kinetic_conn_id: str
 
     _followed: JobHandle | None = None
+    _concluded: JobHandle | None = None
+    """It is over, and this leg collects what it left."""
     _killed = False
 
     def cancels(self, handle: JobHandle) -> bool:
@@ -89,6 +91,7 @@ class JobFollower(BaseOperator):
         """Second leg of a deferred task: the job is over, or its deadline has passed."""
         from airflow_provider_kinetic.lifecycle.observe import Outcome
 
+        self._ti = context["ti"]
         return self._conclude(context, self._own_job(context), Outcome.from_dict(event or {}))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -115,6 +118,8 @@ class JobFollower(BaseOperator):
         self._killed = True
         if self._followed is not None:
             self._taken_down(self._followed)
+        elif self._concluded is not None and self.cancels(self._concluded) and not goes_on(self._ti):
+            KineticHook.of(self._concluded, self.kinetic_conn_id).disown(self._concluded, by="the task was killed")
 
     def _taken_down(self, handle: JobHandle) -> bool:
         """Cancel the job, unless it is not ours or the task instance goes on elsewhere (a worker that shuts down)."""
@@ -155,7 +160,7 @@ class JobFollower(BaseOperator):
         from airflow_provider_kinetic.model.diagnosis import timed_out
         from airflow_provider_kinetic.model.status import JobState
 
-        self._followed = None  # nothing is left to take down
+        self._followed, self._concluded = None, handle  # nothing is left to take down
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         self._drain(hook, handle, outcome.cursor)
         if outcome.timeout:

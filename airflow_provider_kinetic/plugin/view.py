@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,8 +9,8 @@ from typing import Any
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle import trial
+from airflow_provider_kinetic.lifecycle.cleanup import mark_of
 from airflow_provider_kinetic.model.diagnosis import diagnose
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
@@ -122,11 +121,10 @@ def _explained(store: Store, handle: JobHandle, status: JobStatus) -> JobStatus:
     """A job that is not there any more: whether somebody cancelled it."""
     if status.state is not JobState.NOT_FOUND:
         return status
-    try:
-        mark = json.loads(store.read(handle.artifact(protocol.CANCELLED)))
-        message = f"Cancelled ({mark['by']}, {mark['at']})."
-    except (ObjectMissing, ValueError, KeyError, TypeError):
+    mark = mark_of(store, handle)
+    if mark is None:
         return status
+    message = f"Cancelled ({mark.get('by')}, {mark.get('at')})."
     return replace(status, reason=Reason.CANCELLED, message=message)
 
 
