@@ -51,9 +51,19 @@ class Submitted:
     status: JobStatus | None = None
 
 
-def ensure(ports: Ports, target: Target, work: Work, journal: Journal, say: Say) -> Submitted:
+def ensure(
+    ports: Ports,
+    target: Target,
+    work: Work,
+    journal: Journal,
+    say: Say,
+    *,
+    reach: Callable[[JobHandle], Ports] | None = None,
+) -> Submitted:
     """Make sure that the job of this task instance exists, and say which one it is.
 
+    :param reach: opens the ports of an earlier try's job: it is where it was submitted to, not where ``target``, which
+        may have been changed since, is today. None: there are only ``ports``.
     :raises ConfigurationError: bad input; nothing was sent.
     :raises JobConflict: the id belongs to somebody else.
     """
@@ -62,10 +72,11 @@ def ensure(ports: Ports, target: Target, work: Work, journal: Journal, say: Say)
         record = SubmissionRecord.first(max_tries=work.max_tries)
         return _submit(ports, target, work, journal, record, say)
     handle = find_handle(ports, target, record)
-    found = look(ports, handle, record)
+    theirs = ports if handle is None or reach is None else reach(handle)
+    found = look(theirs, handle, record)
     step = decide(record, found, max_tries=work.max_tries)
     if handle is not None and step is Step.ADOPT:
-        _check_identity(ports, handle, work, target, say)
+        _check_identity(theirs, handle, work, target, say)
         say(f"Job {handle.job_id} of an earlier try is {found.status.state.value.lower()}: following it.")
         return Submitted(handle, step)
     if handle is not None and step is Step.COLLECT:
@@ -73,7 +84,7 @@ def ensure(ports: Ports, target: Target, work: Work, journal: Journal, say: Say)
         return Submitted(handle, step, found.status)
     if step is Step.REPLACE:
         if handle is not None:
-            retire(ports, handle, found.status, say)
+            retire(theirs, handle, found.status, say)
         record = replace(record.next(max_tries=work.max_tries), output_dir="")
     return _submit(ports, target, work, journal, record, say)
 

@@ -170,6 +170,7 @@ class KineticJobOperator(BaseOperator):
             self._work(context),
             TaskStateJournal(context["task_state_store"]),
             say=lambda line: self.log.info("%s", line),
+            reach=lambda handle: KineticHook.of(handle, self.kinetic_conn_id).ports,
         )
         self.announce(context, submitted.handle)
         return submitted
