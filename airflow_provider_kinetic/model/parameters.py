@@ -16,6 +16,8 @@ from typing import Any, get_args
 
 from airflow_provider_kinetic.model.accelerators import parse
 from airflow_provider_kinetic.model.errors import AcceleratorError, ConfigurationError, UnsupportedParameter
+from airflow_provider_kinetic.model.kubernetes.hosts import check_single_host
+from airflow_provider_kinetic.model.spec import JobSpec
 from airflow_provider_kinetic.model.target import Platform, Target
 
 _ALL: frozenset[Platform] = frozenset(get_args(Platform))
@@ -67,7 +69,7 @@ def check(target: Target, given: Mapping[str, Any]) -> list[str]:
 
     Returns warnings to log: one where something is emulated, else none.
 
-    :raises ConfigurationError: a value that cannot be meant, such as a negative time.
+    :raises ConfigurationError: a value that cannot be meant, such as a negative time, or a job on several hosts.
     :raises UnsupportedParameter: a parameter is not honoured; the message names who does honour it.
     :raises AcceleratorError: no such accelerator, or not one that this platform has.
     """
@@ -85,11 +87,18 @@ def check(target: Target, given: Mapping[str, Any]) -> list[str]:
         if not emulates:
             raise _no_prebuilt()
         emulated.append(f"container_image={PREBUILT!r}")
-    if (backend := asked.get("backend")) and backend not in _BACKENDS:
-        raise ConfigurationError(f"There is no `backend` {backend!r}.", advice=f"There are: {', '.join(_BACKENDS)}.")
+    _check_hosts(target, asked)
     if "accelerator" in asked and _foreign_accelerator(asked["accelerator"], target.platform, emulates):
         emulated.insert(0, f"accelerator={asked['accelerator']!r}")
     return [f"Emulated on the CPU of this machine, not honoured: {', '.join(emulated)}."] if emulated else []
+
+
+def _check_hosts(target: Target, asked: Mapping[str, Any]) -> None:
+    """A local job is one process, whatever it emulates."""
+    if (backend := asked.get("backend")) and backend not in _BACKENDS:
+        raise ConfigurationError(f"There is no `backend` {backend!r}.", advice=f"There are: {', '.join(_BACKENDS)}.")
+    if target.platform != "local":
+        check_single_host(parse(asked.get("accelerator", JobSpec.accelerator)), backend)
 
 
 def _check_values(asked: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.model.kubernetes.objects import condition, moment, text
+from airflow_provider_kinetic.model.kubernetes.objects import condition, moment, text, whole
 from airflow_provider_kinetic.model.kubernetes.pods import Pod
 from airflow_provider_kinetic.model.status import Reason
 
@@ -78,7 +78,7 @@ def _evicted(pod: Pod) -> str:
 
 
 def _deadline(job: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
-    seconds = job.get("spec", {}).get("activeDeadlineSeconds") if isinstance(job.get("spec"), Mapping) else None
+    seconds = whole(job, "spec", "activeDeadlineSeconds")
     limit = f"of {seconds} s " if seconds else ""
     return f"the Job passed its deadline {limit}({text(verdict, 'message') or 'activeDeadlineSeconds'})"
 

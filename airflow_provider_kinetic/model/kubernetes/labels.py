@@ -32,7 +32,7 @@ _VALUE = re.compile(f"(?:{_NAME})?")
 
 
 def legal_value(text: str) -> str:
-    """``text`` as a label's value: itself where it is legal, else readable and with a digest, so that it stays unique."""
+    """``text`` as a label's value: itself where it is legal, else readable, and unique by a digest."""
     if _VALUE.fullmatch(text):
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -52,13 +52,13 @@ def check_labels(labels: Mapping[str, str], parameter: str = "labels") -> dict[s
             )
         if not _KEY.fullmatch(str(key)):
             raise ConfigurationError(f"`{parameter}`: {key!r} is not a legal key of a label.", advice=_rule(parameter))
-        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        if not _VALUE.fullmatch(str(value)):
             near = legal_value(str(value))
             raise ConfigurationError(
                 f"`{parameter}`: {value!r} is not a legal value of the label {key!r}.",
                 advice=f"{_rule(parameter)} Legal is {near!r}.",
             )
-    return dict(labels)
+    return {key: str(value) for key, value in labels.items()}
 
 
 def labels_of(manifest: JobManifest) -> dict[str, str]:

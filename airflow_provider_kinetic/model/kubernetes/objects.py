@@ -7,7 +7,7 @@ observer of the cluster; so what is absent or of another type reads as empty.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -36,7 +36,7 @@ def moment(raw: Any, *path: str) -> float | None:
     """An RFC 3339 time as Unix seconds."""
     try:
         found = datetime.fromisoformat(text(raw, *path))
-        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 

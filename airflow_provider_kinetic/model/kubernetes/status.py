@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.model.kubernetes.events import Events
-from airflow_provider_kinetic.model.kubernetes.failure import failed_at, last_ended, why_failed
+from airflow_provider_kinetic.model.kubernetes.failure import failed_at, last_ended, of_pod, why_failed
 from airflow_provider_kinetic.model.kubernetes.job import CONTAINER
 from airflow_provider_kinetic.model.kubernetes.objects import condition, entries, moment, text, whole
 from airflow_provider_kinetic.model.kubernetes.pods import Pod, newest_first
@@ -70,7 +70,7 @@ class _Observed:
             return JobState.SUCCEEDED, Reason.NONE, ""
         if condition(self.job, "Failed") or (whole(self.job, "status", "failed") or 0) >= 1:
             reason, message = why_failed(self.job, self.pods)
-            return JobState.FAILED, reason, message + self._interruptions()
+            return JobState.FAILED, reason, message
         if (whole(self.job, "status", "succeeded") or 0) >= 1:
             return JobState.RUNNING, Reason.NONE, "the function has ended; the Job is being completed"
         running = next((pod for pod in self.pods if pod.phase == "Running"), None)
@@ -113,14 +113,16 @@ class _Observed:
             return f"being preempted ({pod.disruption})" + self._interruptions()
         if pod.deleting:
             return "being stopped" + self._interruptions()
-        return self._interruptions().strip(" ()")
+        return self._interruptions().strip().removeprefix("(").removesuffix(")")
 
     def _interruptions(self) -> str:
+        """How often and by what; whoever waits must see that a job starts again and again."""
         count = self.preemptions
         if not count:
             return ""
         budget = _max_preemptions(self.job)
-        return f" (preempted {count}{f' of {budget}' if budget else ''}×)"
+        last = next((of_pod(pod)[1] for pod in self.pods if pod.disruption), "")
+        return f" (preempted {count}{f' of {budget}' if budget else ''}×{f'; last: {last}' if last else ''})"
 
 
 def _max_preemptions(job: Mapping[str, Any]) -> str:

@@ -23,10 +23,11 @@ _IMAGE = {
     "RegistryUnavailable",
 }
 _IMAGE_CAUSES = {
+    "access to it is denied": ("forbidden", "denied", "unauthorized", "permission"),
     "there is no such image or tag": ("not found", "manifest unknown", "does not exist", "notfound"),
-    "access to it is denied": ("403", "401", "forbidden", "denied", "unauthorized", "permission"),
     "its name is not valid": ("invalid reference", "couldn't parse image", "failed to apply default image tag"),
-    "the registry cannot be reached": ("i/o timeout", "no such host", "connection refused", "tls", "unavailable"),
+    "the registry cannot be reached": ("i/o timeout", "no such host", "connection refused", "tls:", "unavailable"),
+    "it is not on the node, and may not be pulled": ("pull policy of never",),
 }
 _NO_ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found|service account (\S+): ')
 _QUOTA = re.compile(r"exceeded quota: ")
