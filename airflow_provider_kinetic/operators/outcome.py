@@ -56,8 +56,11 @@ def collected(
     from airflow_provider_kinetic.lifecycle import collect
 
     try:
-        return collect.collect(hook.ports, handle, status, trust_bucket=trust_bucket)
+        value = collect.collect(hook.ports, handle, status, trust_bucket=trust_bucket)
     except UserCodeError as error:
         if error.remote_traceback:
             log.error("Traceback in the job:\n%s", error.remote_traceback.rstrip())
         raise
+    if not status.objects.get(handle.result_name, {}).get("sha256"):
+        log.warning("No digest of the result of job %s was reported: it was opened unchecked", handle.job_id)
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -142,3 +143,14 @@ def test_the_bomb_of_these_tests_explodes(tmp_path):
     pickle.loads(bomb(tmp_path / "exploded")).close()
 
     assert (tmp_path / "exploded").exists()
+
+
+def test_a_result_that_is_opened_unchecked_is_told(shop):
+    shop.job("def f(): return 42", cleanup="never")
+    first = shop.run()
+    shutil.rmtree(shop.platform / "cluster")  # and with it what the job has reported
+
+    again = shop.again(first)
+
+    assert again.value == 42
+    assert [len([line for line in one.log if "was opened unchecked" in line]) for one in (first, again)] == [0, 1]
