@@ -17,6 +17,11 @@ CHUNKS = 5000
 
 
 @pytest.fixture
+def kind() -> str:
+    return "local"
+
+
+@pytest.fixture
 def store() -> LocalStore:
     return LocalStore()
 

@@ -13,6 +13,7 @@ from threading import Barrier
 from airflow_provider_kinetic.stores.base import ObjectExists, Store
 
 WRITERS = 16
+PROCESSES = 8
 SIZE = 8 << 20
 
 
@@ -62,7 +63,7 @@ def test_one_of_many_processes_creates(store: Store, store_source: str, root: st
             stdout=subprocess.PIPE,
             text=True,
         )
-        for n in range(WRITERS)
+        for n in range(PROCESSES)
     ]
     for writer in writers:
         assert writer.stdout is not None
@@ -72,7 +73,7 @@ def test_one_of_many_processes_creates(store: Store, store_source: str, root: st
         writer.stdin.write("go\n")
         writer.stdin.flush()
     outcomes = [writer.communicate()[0].strip() for writer in writers]
-    assert sorted(outcomes) == ["lost"] * (WRITERS - 1) + ["won"]
+    assert sorted(outcomes) == ["lost"] * (PROCESSES - 1) + ["won"]
     assert store.read(f"{root}/lock") == str(outcomes.index("won")).encode()
 
 
