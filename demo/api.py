@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 FINISHED = {"success", "failed"}
 
@@ -36,7 +37,17 @@ class Api:
         return {name: part.get("status") or "starting" for name, part in answer.json().items()}
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
-        """The JSON answer of ``/api/v2/{path}``; None where it has no body."""
+        """The JSON answer of ``/api/v2/{path}``; None where it has no body.
+
+        Asked again while Airflow answers 500. On SQLite its API server can lock itself out until the database gives up:
+        a request that waits for the write lock in the event loop keeps the one that holds it from finishing.
+        """
+        patient = Retrying(
+            retry=retry_if_exception(_locked_out), stop=stop_after_attempt(6), wait=wait_random(0.2, 2), reraise=True
+        )
+        return patient(self._call, method, path, **kwargs)
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         if "authorization" not in self._http.headers:
             answer = self._http.post("/auth/token", json=self._credentials).raise_for_status()
             self._http.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -87,6 +98,10 @@ class Api:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         content = self.call("GET", path, params={"map_index": map_index, "full_content": True})["content"]
         return [_line(entry) for entry in content]
+
+
+def _locked_out(error: BaseException) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def _line(entry: Any) -> str:

@@ -37,7 +37,7 @@ def test_links_lead_to_pages_for_those_who_are_signed_in(runs: Runs, live: Live)
         trust_env=False,
     ).json()["access_token"]
     for url in links.values():
-        assert httpx.get(url, trust_env=False).status_code in (401, 403)
-        answer = httpx.get(url, headers={"authorization": f"Bearer {token}"}, trust_env=False)
+        assert httpx.get(url, trust_env=False, timeout=60).status_code in (401, 403)
+        answer = httpx.get(url, headers={"authorization": f"Bearer {token}"}, trust_env=False, timeout=60)
         assert answer.status_code == 200
         assert job.job_id in answer.text or "beat" in answer.text
