@@ -9,20 +9,38 @@ while it still imports from there.
 
 from __future__ import annotations
 
+import ast
+import pkgutil
 from collections.abc import Sequence
 
-SOURCE = """\
+_HEAD = """\
+from __future__ import annotations
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
 import hashlib, os, tempfile, urllib.parse
+"""
 
+_FILE = """\
 def fetch(uri):
     scheme, _, rest = uri.partition("://")
     if scheme == "file":
         with open(urllib.parse.unquote_to_bytes(rest[rest.index("/"):]), "rb") as stream:
             return stream.read()
     sys.exit(f"kinetic: no way to fetch the runner from {uri}")
+"""
 
+_GCS = """\
+def fetch(uri):
+    scheme, _, rest = uri.partition("://")
+    if scheme != "gs":
+        sys.exit(f"kinetic: no way to fetch the runner from {uri}")
+    base, emulator = service(os.environ)
+    headers = {} if emulator else {"Authorization": "Bearer " + fetch_token(os.environ)[0]}
+    bucket, _, name = rest.partition("/")
+    return call(f"{base}/storage/v1/b/{bucket}/o/{urllib.parse.quote(name, safe='')}?alt=media", headers=headers)
+"""
+
+_MAIN = """\
 def load(uri, expected):
     try:
         data = fetch(uri)
@@ -47,9 +65,31 @@ del sys.argv[1:]
 from airflow_provider_kinetic.job.runner import main
 sys.exit(main(arguments, scratch))
 """
-"""Text of ``python3 -c``. Schemes other than ``file`` are added in ``fetch``."""
+
+
+def _bare(source: str) -> str:
+    """Code alone: a job's command is listed with every job. Lines stay as they are, whatever Python does this."""
+    lines = source.splitlines()
+    dropped = {number for number, line in enumerate(lines, 1) if not line.strip() or "from __future__" in line}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
+            dropped.update(range(node.lineno, node.end_lineno + 1))
+    return "".join(f"{line}\n" for number, line in enumerate(lines, 1) if number not in dropped)
+
+
+def _tokens() -> str:
+    text = pkgutil.get_data(__package__, "tokens.py")
+    assert text is not None
+    return _bare(text.decode())
+
+
+LOCAL_SOURCE = _HEAD + _FILE + _MAIN
+"""Text of ``python3 -c`` for a runner in a file."""
+SOURCE = _HEAD + _tokens() + _GCS + _MAIN
+"""Text of ``python3 -c`` for a runner in Cloud Storage: the way to a token is the job's own, carried along."""
 
 
 def command(runner_uri: str, runner_sha256: str, args: Sequence[str]) -> tuple[str, ...]:
     """The container's argv: ``args`` are the runner's own flags (contract 3.3)."""
-    return ("python3", "-u", "-c", SOURCE, runner_uri, runner_sha256, *args)
+    source = SOURCE if runner_uri.startswith("gs://") else LOCAL_SOURCE
+    return ("python3", "-u", "-c", source, runner_uri, runner_sha256, *args)

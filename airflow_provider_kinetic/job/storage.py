@@ -109,6 +109,10 @@ def open_storage(uri: str) -> Storage:
     scheme = uri.partition("://")[0]
     if scheme == "file":
         return FileStorage()
+    if scheme == "gs":
+        from airflow_provider_kinetic.job.gcs import storage  # HTTP and TLS: 50 ms that local jobs do not pay
+
+        return storage()
     raise ValueError(f"No storage for {scheme}:// URIs in this job: {uri}")
 
 

@@ -57,6 +57,8 @@ class GcsServer:
         self.page_limit = 1000
         self.rewrite_calls = 1
         """So many calls does a rewrite take."""
+        self.connections = 0
+        """So many were accepted."""
         self.tokens: set[str] | None = None
         """Bearer tokens that are let in; None for everybody."""
         self._http = _Listener(("127.0.0.1", 0), partial(Exchange, self))
@@ -106,6 +108,7 @@ class Exchange(Wire):
 
     def __init__(self, cloud: GcsServer, *args: Any) -> None:
         self.cloud = cloud
+        cloud.connections += 1
         super().__init__(*args)
 
     def answer(self) -> None:

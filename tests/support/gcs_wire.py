@@ -47,7 +47,7 @@ class Wire(BaseHTTPRequestHandler):
             data = self.rfile.read(min(left, PIECE))
             if not data:
                 raise Dropped
-            content.append(data)
+            content.append(bytes([data[0] ^ 1]) + data[1:] if self.fault.corrupt and left == self.unread else data)
             left -= len(data)
             self.unread -= len(data)
 

@@ -1,0 +1,285 @@
+"""Objects in Cloud Storage as the job sees them, with the standard library alone.
+
+A create-only write carries a mark of its own, so that it knows its object again when only the answer was lost. What
+is read is compared with its MD5 where the service has one (composed objects have none; payload, context and runner
+have a SHA-256 of their own).
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow_provider_kinetic.job.gcs_http import BLOCK, FAILURES, Backoff, GcsError, Reply, Session
+from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
+
+MARK = "kinetic-write"
+"""Custom metadata of objects that were made create-only: which call made them."""
+RESUMABLE = 8 << 20
+"""Bytes from which on an upload can be continued."""
+_BOUNDARY = "kinetic-4f1c5b0e9d7a"
+_TRIES = 5
+
+Send = Callable[["dict[str, Any]", "dict[str, str]"], Reply]
+
+
+@functools.lru_cache(maxsize=1)
+def storage() -> GcsStorage:
+    """One for the process: connections and token are shared."""
+    return GcsStorage(Session(os.environ))
+
+
+class GcsStorage:
+    """Objects by ``gs://`` URI. Names are kept as they are: nothing in such a URI is escaped."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def open(self, uri: str) -> BinaryIO:
+        return cast(BinaryIO, io.BufferedReader(Download(self._session, uri), BLOCK))
+
+    def read(self, uri: str) -> bytes:
+        with self.open(uri) as stream:
+            return stream.read()
+
+    def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+        def send(attributes: dict[str, Any], query: dict[str, str]) -> Reply:
+            target = _uploads(uri, {"uploadType": "multipart", **query})
+            content_type = {"Content-Type": f"multipart/related; boundary={_BOUNDARY}"}
+            return self._session.request("POST", target, body=_multipart(attributes, data), headers=content_type)
+
+        self._put(uri, hashlib.md5(data, usedforsecurity=False).digest(), if_absent, send)
+
+    def upload(self, path: Path, uri: str, *, if_absent: bool = False) -> None:
+        """Large files are sent in one stream that is continued where it broke off."""
+        size = path.stat().st_size
+        if size <= RESUMABLE:
+            self.write(uri, path.read_bytes(), if_absent=if_absent)
+            return
+
+        def send(attributes: dict[str, Any], query: dict[str, str]) -> Reply:
+            return Upload(self._session, path, size, uri).run(attributes, query)
+
+        self._put(uri, _md5(path), if_absent, send)
+
+    def list(self, prefix: str) -> list[str]:
+        bucket, stem = _split(prefix)
+        query = {"prefix": stem, "fields": "items(name),nextPageToken"}
+        found: list[str] = []
+        while True:
+            reply = self._session.request("GET", f"/storage/v1/b/{quote(bucket)}/o?{urlencode(query)}")
+            if reply.status != 200:
+                raise _error("list", prefix, reply)
+            page = json.loads(reply.data)
+            found += [f"gs://{bucket}/{item['name']}" for item in page.get("items", [])]
+            if "nextPageToken" not in page:
+                return found
+            query["pageToken"] = page["nextPageToken"]
+
+    def _put(self, uri: str, md5: bytes, if_absent: bool, send: Send) -> None:
+        mark = os.urandom(16).hex()
+        attributes: dict[str, Any] = {"name": _split(uri)[1], "md5Hash": base64.b64encode(md5).decode()}
+        if if_absent:
+            attributes["metadata"] = {MARK: mark}
+        for _ in range(_TRIES):
+            reply = send(attributes, {"ifGenerationMatch": "0"} if if_absent else {})
+            if reply.status in (200, 201):
+                return
+            if reply.status != 412:
+                raise _error("write", uri, reply)
+            found = self._mark(uri)
+            if found == mark:
+                return  # an earlier try arrived and its answer was lost
+            if found is not None:
+                break
+        raise ObjectExists(uri)
+
+    def _mark(self, uri: str) -> str | None:
+        """Which call made this object; empty when it is not known, None when there is no object."""
+        reply = self._session.request("GET", _object(uri, {"fields": "metadata"}))
+        if reply.status == 404:
+            return None
+        if reply.status != 200:
+            raise _error("look at", uri, reply)
+        return str(json.loads(reply.data).get("metadata", {}).get(MARK, ""))
+
+
+class Download(io.RawIOBase):
+    """The bytes of one generation; continued where the connection broke, checked at the end.
+
+    :raises ObjectMissing: there is none.
+    """
+
+    def __init__(self, session: Session, uri: str) -> None:
+        self._session = session
+        self._uri = uri
+        self._query = {"alt": "media"}
+        self._at = 0
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._reply = self._request()
+        self._size = int(self._reply.headers["Content-Length"])
+        self._expected = re.search(r"md5=([^,\s]+)", self._reply.headers.get("X-Goog-Hash", ""))
+        self._query["generation"] = self._reply.headers["X-Goog-Generation"]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        if not len(view):
+            return 0
+        for _ in range(_TRIES):
+            count = self._receive(view)
+            if count:
+                self._at += count
+                self._md5.update(view[:count])
+                return count
+            if self._at == self._size:
+                self._check()
+                return 0
+            self._reply.close()
+            self._reply = self._request()
+        raise GcsError(f"Cannot read {self._uri}: the connection broke off {_TRIES} times after {self._at} bytes")
+
+    def close(self) -> None:
+        if not self.closed:
+            self._reply.close()
+        super().close()
+
+    def _receive(self, view: memoryview) -> int:
+        try:
+            return self._reply.readinto(view)
+        except FAILURES:
+            return 0
+
+    def _request(self) -> Reply:
+        headers = {"Range": f"bytes={self._at}-"} if self._at else {}
+        reply = self._session.request("GET", _object(self._uri, self._query), headers=headers, streamed=True)
+        if reply.status == 404 and not _bucket_missing(reply):
+            raise ObjectMissing(self._uri)
+        if reply.status != (206 if self._at else 200):
+            raise _error("read", self._uri, reply)
+        return reply
+
+    def _check(self) -> None:
+        found = base64.b64encode(self._md5.digest()).decode()
+        if self._expected is not None and self._expected[1] != found:
+            raise GcsError(f"Cannot read {self._uri}: what arrived has the MD5 {found}, the object {self._expected[1]}")
+
+
+class Upload:
+    """A resumable upload of one file."""
+
+    def __init__(self, session: Session, path: Path, size: int, uri: str) -> None:
+        self._session = session
+        self._path = path
+        self._size = size
+        self._uri = uri
+
+    def run(self, attributes: dict[str, Any], query: dict[str, str]) -> Reply:
+        """The last answer: the object, or why there is none."""
+        backoff = Backoff(self._session.patience)
+        place, offset = "", 0
+        while True:
+            if not place:
+                started = self._start(attributes, query)
+                if started.status != 200:
+                    return started
+                parts = urlsplit(started.headers["Location"])
+                place, offset = f"{parts.path}?{parts.query}", 0
+            reply = self._send(place, offset) or self._state(place)
+            if reply.status in (404, 410):  # the session is gone
+                place = ""
+            elif reply.status == 308:
+                offset = _persisted(reply)
+            else:
+                return reply
+            if not backoff.wait():
+                raise GcsError(
+                    f"Cannot write {self._uri}: the upload broke off again and again, last at {offset} bytes"
+                )
+
+    def _start(self, attributes: dict[str, Any], query: dict[str, str]) -> Reply:
+        target = _uploads(self._uri, {"uploadType": "resumable", **query})
+        headers = {"Content-Type": "application/json", "X-Upload-Content-Length": str(self._size)}
+        return self._session.request("POST", target, body=json.dumps(attributes).encode(), headers=headers)
+
+    def _send(self, place: str, offset: int) -> Reply | None:
+        """The rest of the file in one request; None when it is not known how far it came."""
+        headers = {
+            "Content-Length": str(self._size - offset),
+            "Content-Range": f"bytes {offset}-{self._size - 1}/{self._size}",
+        }
+        with self._path.open("rb") as stream:
+            stream.seek(offset)
+            try:
+                reply = self._session.once("PUT", place, stream, headers).finish()
+            except FAILURES:
+                return None
+        return None if reply.status in (401, 408, 429) or reply.status >= 500 else reply
+
+    def _state(self, place: str) -> Reply:
+        return self._session.request("PUT", place, headers={"Content-Range": f"bytes */{self._size}"})
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, name = uri[len("gs://") :].partition("/")
+    return bucket, name
+
+
+def _object(uri: str, query: dict[str, str]) -> str:
+    bucket, name = _split(uri)
+    return f"/storage/v1/b/{quote(bucket)}/o/{quote(name, safe='')}?{urlencode(query)}"
+
+
+def _uploads(uri: str, query: dict[str, str]) -> str:
+    return f"/upload/storage/v1/b/{quote(_split(uri)[0])}/o?{urlencode(query)}"
+
+
+def _multipart(attributes: dict[str, Any], data: bytes) -> bytes:
+    boundary = _BOUNDARY.encode()
+    head = b"Content-Type: application/json; charset=UTF-8\r\n\r\n" + json.dumps(attributes).encode()
+    kind = b"Content-Type: application/octet-stream\r\n\r\n"
+    return b"--%b\r\n%b\r\n--%b\r\n%b%b\r\n--%b--\r\n" % (boundary, head, boundary, kind, data, boundary)
+
+
+def _md5(path: Path) -> bytes:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as stream:
+        while True:
+            block = stream.read(BLOCK)
+            if not block:
+                return digest.digest()
+            digest.update(block)
+
+
+def _persisted(reply: Reply) -> int:
+    """Of a 308: how many bytes have arrived."""
+    found = re.fullmatch(r"bytes=0-(\d+)", reply.headers.get("Range", ""))
+    return int(found[1]) + 1 if found else 0
+
+
+def _bucket_missing(reply: Reply) -> bool:
+    """The service tells so in words only."""
+    return b"bucket does not exist" in reply.data
+
+
+def _error(verb: str, uri: str, reply: Reply) -> GcsError:
+    text = reply.data.decode("utf-8", "replace")
+    try:
+        text = json.loads(text)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        text = text[:500]
+    advice = ""
+    if reply.status == 403:
+        advice = ". Grant the job's identity Storage Object User (roles/storage.objectUser) on the bucket"
+    return GcsError(f"Cannot {verb} {uri}: Cloud Storage answered {reply.status}: {text}{advice}")

@@ -1,0 +1,205 @@
+"""HTTP to Cloud Storage: kept connections, patience, and one token for all.
+
+Only what is safe to send twice goes through here, so every failure that may pass is tried again until the patience
+is spent. The job forks once: a connection is never used by two processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from airflow_provider_kinetic.job.tokens import PASSING, fetch_token, service
+
+PATIENCE = 300.0
+"""Seconds for which a request is repeated: a result of days of work is worth some minutes of waiting."""
+TIMEOUT = 60.0
+BLOCK = 1 << 20
+
+FAILURES = (OSError, http.client.HTTPException)
+"""Of a connection."""
+
+
+class GcsError(OSError):
+    """Cloud Storage refused or stayed away. The text says what was asked for and what to do."""
+
+
+class Token:
+    """One access token for all threads, fetched anew some time before it expires."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._lock = threading.Lock()
+        self._text = ""
+        self._good_until = 0.0
+
+    def get(self) -> str:
+        with self._lock:
+            if time.monotonic() >= self._good_until:
+                try:
+                    self._text, lifetime = fetch_token(self._environ)
+                except OSError as error:
+                    raise GcsError(f"No access token for Cloud Storage: {error}") from error
+                self._good_until = time.monotonic() + lifetime - min(120.0, lifetime / 4)
+            return self._text
+
+    def forget(self, text: str) -> None:
+        """It was refused; another thread may have a new one by now."""
+        with self._lock:
+            if text == self._text:
+                self._good_until = 0.0
+
+
+class Reply:
+    """An answer. Its connection is used again when everything was read."""
+
+    def __init__(self, pool: Pool, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._response = response
+        self.status = response.status
+        self.headers = response.headers
+        self.data = b""
+
+    def readinto(self, buffer: memoryview) -> int:
+        return self._response.readinto(buffer)
+
+    def finish(self) -> Reply:
+        """Read all that is left."""
+        try:
+            self.data = self._response.read()
+        except BaseException:
+            self._connection.close()
+            raise
+        self.close()
+        return self
+
+    def close(self) -> None:
+        if self._response.isclosed() and not self._response.will_close:
+            self._pool.give(self._connection)
+        else:
+            self._connection.close()
+
+
+class Pool:
+    """Idle connections of this process to one server."""
+
+    def __init__(self, base: str) -> None:
+        parts = urlsplit(base)
+        self._host = parts.netloc
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._idle: list[http.client.HTTPConnection] = []
+        self._process = os.getpid()
+
+    def take(self) -> http.client.HTTPConnection:
+        if self._process != os.getpid():
+            self._process, self._idle = os.getpid(), []
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, timeout=TIMEOUT, blocksize=BLOCK)
+        return http.client.HTTPSConnection(self._host, timeout=TIMEOUT, blocksize=BLOCK, context=self._tls)
+
+    def give(self, connection: http.client.HTTPConnection) -> None:
+        self._idle.append(connection)
+
+    def clear(self) -> None:
+        """Close what is idle: the server has been away, and these were opened before."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+class Backoff:
+    """Growing pauses, until the patience is spent."""
+
+    def __init__(self, patience: float) -> None:
+        self._deadline = time.monotonic() + patience
+        self._pause = 0.25
+
+    def wait(self, retry_after: str | None = None) -> bool:
+        """Sleep; False when there is no time left. ``retry_after`` is the server's wish, in seconds."""
+        pause = self._pause * random.uniform(0.5, 1)
+        if retry_after and retry_after.isdecimal():
+            pause += float(retry_after)
+        self._pause = min(2 * self._pause, 16.0)
+        if time.monotonic() + pause > self._deadline:
+            return False
+        time.sleep(pause)
+        return True
+
+
+class Session:
+    """Requests to Cloud Storage by path and query."""
+
+    def __init__(self, environ: Mapping[str, str], patience: float = PATIENCE) -> None:
+        base, emulated = service(environ)
+        self.patience = patience
+        self._pool = Pool(base)
+        self._token = None if emulated else Token(environ)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        streamed: bool = False,
+    ) -> Reply:
+        """The first answer that is not about passing trouble. A ``streamed`` one is still to be read when it is good.
+
+        :raises GcsError: there was none.
+        """
+        backoff = Backoff(self.patience)
+        while True:
+            try:
+                reply = self.once(method, target, body, headers or {})
+                if not streamed or reply.status >= 300:
+                    reply.finish()
+            except GcsError:
+                raise
+            except FAILURES as error:
+                self._pool.clear()
+                failure, wish = f"no answer: {type(error).__name__} {error}", None
+            else:
+                if reply.status not in PASSING:
+                    return reply
+                failure, wish = f"{reply.status} {reply.data[:200]!r}", reply.headers.get("Retry-After")
+            if not backoff.wait(wish):
+                raise GcsError(f"Cloud Storage is away ({failure}); it was asked again for {self.patience:g} seconds")
+
+    def close(self) -> None:
+        """Idle connections; the session can still be used."""
+        self._pool.clear()
+
+    def once(self, method: str, target: str, body: bytes | BinaryIO, headers: Mapping[str, str]) -> Reply:
+        """One request; a second one only for a token that was refused. The answer is still to be read."""
+        if self._token is None:
+            return self._send(method, target, body, headers)
+        token = self._token.get()
+        reply = self._send(method, target, body, {**headers, "Authorization": f"Bearer {token}"})
+        if reply.status != 401 or not isinstance(body, bytes):
+            return reply
+        reply.finish()
+        self._token.forget(token)
+        return self._send(method, target, body, {**headers, "Authorization": f"Bearer {self._token.get()}"})
+
+    def _send(self, method: str, target: str, body: bytes | BinaryIO, headers: Mapping[str, str]) -> Reply:
+        connection = self._pool.take()
+        try:
+            connection.request(method, target, body, dict(headers))
+            return Reply(self._pool, connection, connection.getresponse())
+        except ssl.SSLCertVerificationError as error:
+            raise GcsError(f"{error}; does the image lack the package `ca-certificates`?") from error
+        except BaseException:
+            connection.close()
+            raise
