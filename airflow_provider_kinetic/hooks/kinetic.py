@@ -10,6 +10,7 @@ DAG files import this module with every operator; what it works with is imported
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.model.handle import JobHandle
     from airflow_provider_kinetic.model.status import JobStatus
     from airflow_provider_kinetic.model.target import Target
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # ids come from people and templates, and go into a path
 
 DEFAULT_CONN_ID = "kinetic_default"
 
@@ -87,12 +90,13 @@ class KineticHook(BaseHook):
         from airflow_provider_kinetic.job.storage import ObjectMissing
         from airflow_provider_kinetic.model.handle import JobHandle
 
-        for uri in (f"{self.target.store_root}/{job_id}/{protocol.HANDLE}", self._kept_handle(job_id)):
-            try:
-                if uri:
-                    return JobHandle.from_json(self.ports.store.read(uri))
-            except ObjectMissing:
-                continue
+        if _JOB_ID.fullmatch(job_id):
+            for uri in (f"{self.target.store_root}/{job_id}/{protocol.HANDLE}", self._kept_handle(job_id)):
+                try:
+                    if uri:
+                        return JobHandle.from_json(self.ports.store.read(uri))
+                except ObjectMissing:
+                    continue
         raise JobNotFound(
             f"There is no job {job_id!r} in {self.target.store_root}.",
             advice=f"`airflow kinetic jobs list --conn-id {self.kinetic_conn_id}` shows the jobs of this connection. "
@@ -107,9 +111,9 @@ class KineticHook(BaseHook):
 
         try:
             pointer = json.loads(self.ports.store.read(index_uri(self.target.output_root, job_id)))
-        except ObjectMissing:
+            return TrialLayout(pointer["output_dir"]).kept(job_id, protocol.HANDLE)
+        except (ObjectMissing, ValueError, KeyError):
             return None
-        return TrialLayout(pointer["output_dir"]).kept(job_id, protocol.HANDLE)
 
     def list(self) -> list[JobSummary]:
         """Live jobs of the connection's cluster and namespace, newest first."""

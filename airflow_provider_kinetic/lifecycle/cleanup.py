@@ -18,8 +18,11 @@ from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.errors import ConfigurationError, StoreError
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobState, JobStatus
+from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 from airflow_provider_kinetic.stores.base import Store
+
+MARGIN = 15.0
+"""Seconds beyond its grace period that a machine gets to end."""
 
 STATUS = "status.json"
 """Beside the kept result: the final status of the job, with the digests of its objects."""
@@ -30,8 +33,18 @@ def now() -> str:
 
 
 def index_uri(output_root: str, job_id: str) -> str:
-    """Where a cleaned job's output directory is written down."""
+    """Where the output directory of a job is written down."""
     return f"{output_root.rstrip('/')}/.kinetic/jobs/{job_id}.json"
+
+
+def remember(store: Store, handle: JobHandle) -> None:
+    """Keep the handle beside the outputs, and a pointer to it: anybody may delete the artifacts of a running job."""
+    if (kept := handle.kept(protocol.HANDLE)) is None:
+        return
+    store.write(kept, handle.to_json())
+    if handle.output_root is not None:
+        pointer = {"v": 1, "output_dir": handle.output_dir}
+        store.write(index_uri(handle.output_root, handle.job_id), json.dumps(pointer).encode())
 
 
 def cancel(ports: Ports, handle: JobHandle, *, by: str, wait: float = 0.0) -> bool:
@@ -110,7 +123,9 @@ def clean(
     """Remove the job's object and artifacts; outputs and what is kept beside them stay. Idempotent.
 
     :param known: the final status as an observer saw it, with the digests of the results.
-    :param force: cancel a job that still runs.
+    :param force: cancel a job that still runs, whichever halves were asked for, and wait for its machine to end:
+        what it writes in its last seconds would otherwise come back after the clean-up.
+    :param wait: longest time in seconds to wait for that; 0: its grace period and some more.
     :returns: the status before anything was removed.
     :raises ConfigurationError: the job still runs and ``force`` is false.
     """
@@ -122,9 +137,10 @@ def clean(
             advice="Wait for its end, or pass `--force` to cancel and clean it.",
         )
     if running:
-        cancel(ports, handle, by=by)
-    elif halves.k8s or halves.artifacts:
-        _keep_once(ports.store, handle, known or status, by=by)
+        cancel(ports, handle, by=by, wait=wait or handle.stop_grace + MARGIN)
+        known = JobStatus(JobState.NOT_FOUND, Reason.CANCELLED, message=f"Cancelled by {by}")
+    if halves.k8s or halves.artifacts:
+        _keep_once(ports.store, handle, known or status)
     if halves.k8s:
         ports.cluster.delete(handle, wait=wait)
     if halves.artifacts:
@@ -132,11 +148,9 @@ def clean(
     return status
 
 
-def _keep_once(store: Store, handle: JobHandle, status: JobStatus, *, by: str) -> None:
+def _keep_once(store: Store, handle: JobHandle, status: JobStatus) -> None:
     kept = kept_status(store, handle)
     if handle.output_dir is None or (kept is not None and kept.state is not JobState.NOT_FOUND):
         return
-    if handle.output_root is not None:  # before the status, which says that all is there
-        pointer = {"v": 1, "output_dir": handle.output_dir, "by": by, "at": now()}
-        store.write(index_uri(handle.output_root, handle.job_id), json.dumps(pointer).encode())
+    remember(store, handle)  # before the status, which says that all is there
     keep(store, handle, status)

@@ -29,6 +29,9 @@ LONGEST_PAUSE = 60.0
 
 SHORTEST_PAUSE = 0.05
 
+SHOWN_AT_MOST = 16 * 1024 * 1024
+"""Characters of the job's output that one observation shows: the task log is a view, the log is in the store."""
+
 CHUNKS_PER_LOOK = 8
 """Chunks of at most 1 MiB that one look shows; the rest follows at the next look, or when the job is over."""
 
@@ -171,22 +174,22 @@ def watch(
     :param cancels: whether the job ends with an observer that gives up. The job's own deadlines always end it.
     """
     poll = max(poll, SHORTEST_PAUSE)
-    said = ""
+    said, screen = "", _Screen(cursor)
     while True:
         status: JobStatus = yield from _insist(Look(handle), handle, poll)
         if status.state.terminal:  # what the job said last comes before how it ended
-            cursor = yield from _show_rest(handle, cursor)
+            yield from _show_rest(handle, screen)
         if (line := describe(status)) != said:
             said = line
             yield Say(f"Job {handle.job_id}: {line}")
         if status.state.terminal:
-            return Outcome(status, cursor)
-        cursor = yield from _show(handle, cursor)
+            return Outcome(status, screen.cursor)
+        yield from _show(handle, screen)
         deadline = deadline_of(handle, status, timeout)
         if deadline is not None and deadline.left <= 0:
             if cancels or deadline.parameter != EXECUTION_TIMEOUT:
                 yield from _end(handle, deadline, poll)
-            return Outcome(status, cursor, deadline.parameter, deadline.limit)
+            return Outcome(status, screen.cursor, deadline.parameter, deadline.limit)
         yield Pause(poll if deadline is None else max(SHORTEST_PAUSE, min(poll, deadline.left)))
 
 
@@ -211,22 +214,39 @@ def _end(handle: JobHandle, deadline: Deadline, poll: float) -> Generator[Effect
     yield from _insist(Cancel(handle, what), handle, poll)
 
 
-def _show(handle: JobHandle, cursor: str) -> Generator[Effect, Any, str]:
+@dataclass
+class _Screen:
+    """How much of the job's output this observation has shown, and up to where."""
+
+    cursor: str
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.size >= SHOWN_AT_MOST
+
+
+def _show(handle: JobHandle, screen: _Screen) -> Generator[Effect, Any, None]:
+    if screen.full:
+        return
     try:
-        chunks: list[tuple[str, str]] = yield Tail(handle, cursor)
+        chunks: list[tuple[str, str]] = yield Tail(handle, screen.cursor)
     except InfrastructureError:
-        return cursor  # the next look shows what this one could not
+        return  # the next look shows what this one could not
     for name, text in chunks:
         yield Show(text, name)
-        cursor = name
-    return cursor
+        screen.cursor = name
+        screen.size += len(text)
+    if screen.full:
+        yield Say(f"Job {handle.job_id}: no more of its output is shown here, all of it is in {handle.logs}")
 
 
-def _show_rest(handle: JobHandle, cursor: str) -> Generator[Effect, Any, str]:
+def _show_rest(handle: JobHandle, screen: _Screen) -> Generator[Effect, Any, None]:
     """A few chunks at a time, for as long as the observer gets any."""
-    while (further := (yield from _show(handle, cursor))) != cursor:
-        cursor = further
-    return cursor
+    before = None
+    while screen.cursor != before:
+        before = screen.cursor
+        yield from _show(handle, screen)
 
 
 def drive(

@@ -163,8 +163,7 @@ def _submit(
         parcel = pack(Path(folder), work, record, say, exclude=target.folders)
         image = resolve_image(ports, work.spec, say)
         handle = _store(ports, _handle_of(target, work, record, image, parcel), parcel, work)
-    # Anybody may delete the artifacts, also while the job runs (contract M11): a later try must still find it.
-    ports.store.write(str(handle.kept(protocol.HANDLE)), handle.to_json())
+    cleanup.remember(ports.store, handle)
     try:
         ports.cluster.create(manifest_of(target, work, handle, parcel.runner.sha256), secrets=work.secrets)
     except JobExists:

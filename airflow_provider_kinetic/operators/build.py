@@ -42,12 +42,15 @@ class KineticBuildImageOperator(BaseOperator):
         self.kinetic_conn_id = kinetic_conn_id
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_kinetic.model import accelerators
+        from airflow_provider_kinetic.model import accelerators, parameters
         from airflow_provider_kinetic.operators.requirements import requirements_text
 
-        builder = KineticHook(self.kinetic_conn_id).ports.builder
+        hook = KineticHook(self.kinetic_conn_id)
+        for warning in parameters.check(hook.target, {"accelerator": self.accelerator}):
+            self.log.warning("%s", warning)
         folder = Path(self.dag.fileloc).parent
         text = requirements_text(self.requirements, folder, warn=lambda line: self.log.warning("%s", line))
+        builder = hook.ports.builder
         request = builder.request_for(accelerators.parse(self.accelerator).category, text)
         image = builder.ensure(request, log=lambda line: self.log.info("%s", line))
         self.log.info("Image %s %s", image.uri, "found" if image.cached else "built")

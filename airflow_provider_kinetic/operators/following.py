@@ -62,6 +62,9 @@ class JobFollower(BaseOperator):
         """The task's value, from a job that is over."""
         raise NotImplementedError
 
+    def timed_out(self, context: Context, handle: JobHandle, status: JobStatus) -> None:
+        """A deadline has passed; the task fails after this."""
+
     def follow(self, context: Context, handle: JobHandle, status: JobStatus | None = None) -> Any:
         """Wait for the job's end, then :meth:`finish`. ``status`` is a final one that is known already."""
         from airflow_provider_kinetic.lifecycle.observe import Outcome, drive, watch
@@ -95,11 +98,12 @@ class JobFollower(BaseOperator):
         return self._conclude(context, self._own_job(context), Outcome.from_dict(event or {}))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """A trigger that broke down must not leave its job behind."""
+        """A trigger that broke down must not leave its job behind: the next try follows it, after the last it ends."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
-            if self._pushed(context) and self.cancels(handle := self._own_job(context)):
+            last = _is_last_try(context["ti"])
+            if last and self._pushed(context) and self.cancels(handle := self._own_job(context)):
                 KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the trigger failed")
             raise
 
@@ -122,10 +126,10 @@ class JobFollower(BaseOperator):
             KineticHook.of(self._concluded, self.kinetic_conn_id).disown(self._concluded, by="the task was killed")
 
     def _taken_down(self, handle: JobHandle) -> bool:
-        """Cancel the job, unless it is not ours or the task instance goes on elsewhere (a worker that shuts down)."""
+        """Cancel the job, unless it is not ours or another try will follow it (the worker only shuts down)."""
         if not self.cancels(handle):
             return False
-        if goes_on(self._ti):
+        if not _is_last_try(self._ti) and goes_on(self._ti):
             self.log.info(
                 "The worker ends and the task does not: job %s goes on, the next try follows it", handle.job_id
             )
@@ -164,6 +168,7 @@ class JobFollower(BaseOperator):
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         self._drain(hook, handle, outcome.cursor)
         if outcome.timeout:
+            self.timed_out(context, handle, outcome.status)
             cancelled = outcome.timeout != EXECUTION_TIMEOUT or self.cancels(handle)
             raise timed_out(handle, outcome.timeout, outcome.limit, cancelled=cancelled)
         gone = outcome.status.state is JobState.NOT_FOUND  # perhaps somebody has cleaned up and kept how it ended
@@ -208,3 +213,8 @@ class JobFollower(BaseOperator):
             time.sleep(min(left, KILL_LOOK))
         if self._killed:
             raise Killed("The task was killed while its job ran.")
+
+
+def _is_last_try(ti: Any) -> bool:
+    """No other try will follow the job of this one."""
+    return bool(ti.try_number > ti.max_tries)

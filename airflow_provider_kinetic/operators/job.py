@@ -158,15 +158,11 @@ class KineticJobOperator(BaseOperator):
         """Make sure that this task instance's job exists; adopt or find the result of an earlier try's."""
         from airflow_provider_kinetic.hooks.journal import TaskStateJournal
         from airflow_provider_kinetic.lifecycle.submit import ensure
-        from airflow_provider_kinetic.model import parameters
 
-        target = self.hook.target
-        given = {name: getattr(self, name, None) for name in parameters.SUPPORT}
-        for warning in parameters.check(target, given):
-            self.log.warning("%s", warning)
+        self.check_parameters()
         submitted = ensure(
             self.hook.ports,
-            target,
+            self.hook.target,
             self._work(context),
             TaskStateJournal(context["task_state_store"]),
             say=lambda line: self.log.info("%s", line),
@@ -174,6 +170,18 @@ class KineticJobOperator(BaseOperator):
         )
         self.announce(context, submitted.handle)
         return submitted
+
+    def check_parameters(self, *, submitting: bool = True) -> None:
+        """Refuse what the platform cannot honour; a job that is only attached to has its accelerator already.
+
+        :raises UnsupportedParameter: names the parameter and the platforms that honour it.
+        """
+        from airflow_provider_kinetic.model import parameters
+
+        names = set(parameters.SUPPORT) - (set() if submitting else {"accelerator"})
+        given = {name: getattr(self, name, None) for name in parameters.SUPPORT if name in names}
+        for warning in parameters.check(self.hook.target, given):
+            self.log.warning("%s", warning)
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Airflow masks fewer names than we treat as secret, and shows rendered fields before it executes."""

@@ -73,7 +73,8 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
 
     def execute(self, context: Context) -> Any:
         self._ti = context["ti"]
-        if self.job_id:
+        if self.job_id is not None:
+            self.check_parameters(submitting=False)
             handle = self.hook.attach(self.job_id)
             self.announce(context, handle)
             return self.follow(context, handle)
@@ -81,7 +82,7 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
         return self.follow(context, submitted.handle, submitted.status)
 
     def cancels(self, handle: JobHandle) -> bool:  # noqa: ARG002 (the job is the one of this task)
-        return not self.job_id if self.cancel_on_kill is None else self.cancel_on_kill
+        return self.job_id is None if self.cancel_on_kill is None else self.cancel_on_kill
 
     def finish(self, context: Context, handle: JobHandle, status: JobStatus) -> Any:
         from airflow_provider_kinetic.operators.outcome import value_of
@@ -97,11 +98,15 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
             self._clean(context, hook, handle, status)
         return value
 
+    def timed_out(self, context: Context, handle: JobHandle, status: JobStatus) -> None:
+        if self._policy() == "always":
+            self._clean(context, KineticHook.of(handle, self.kinetic_conn_id), handle, status)
+
     def _policy(self) -> str:
         """Attached jobs belong to somebody else and are cleaned only when that was asked for."""
         from airflow_provider_kinetic.hooks.settings import load_settings
 
-        if self.cleanup is None and self.job_id:
+        if self.cleanup is None and self.job_id is not None:
             return "never"
         return self.cleanup or load_settings().cleanup
 

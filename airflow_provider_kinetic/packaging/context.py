@@ -33,7 +33,9 @@ DEFAULT_EXCLUDED_FOLDERS = ALWAYS_EXCLUDED_FOLDERS | {
     ".ipynb_checkpoints",
 }
 ENVIRONMENT_MARK = "pyvenv.cfg"  # PEP 405
-DEFAULT_EXCLUDED_FILES = frozenset({".DS_Store"})
+DEFAULT_EXCLUDED_FILES = frozenset({".DS_Store", "airflow.cfg", "airflow.db", "airflow.db-shm", "airflow.db-wal"})
+"""Beside upstream's: what an Airflow that lives in the project's own folder keeps there, secrets among it."""
+
 SECRET_FILES = (".env*", "*.pem", "id_rsa*")
 IGNORE_FILE = ".kineticignore"
 PLAN_FILE = ".kinetic/plan.json"

@@ -39,7 +39,9 @@ def judge(state: str | None, current: Any, job_id: str) -> Ownership:
     """Pure core: the task instance's state (None: there is none) and the handle that its newest try has pushed."""
     if state not in _HOLDING:
         return Ownership.LOST
-    held = current.get("job_id") if isinstance(current, Mapping) else None
+    if not isinstance(current, Mapping):
+        return Ownership.UNKNOWN  # a try that has just begun: it will push the job that it follows
+    held = current.get("job_id")
     return Ownership.OURS if held == job_id else Ownership.LOST
 
 

@@ -70,7 +70,7 @@ class Deferred:
 def defer(shop: Shop) -> Callable[..., Deferred]:
     def start(function: str = GATED, **options: Any) -> Deferred:
         shop.job(function, deferrable=True, **options)
-        shop.db.queue(KEY, max_tries=1)
+        shop.db.queue(KEY, max_tries=options.get("retries", 1))
         tasks.work(shop.load("job"), shop.db, KEY)
         assert shop.db.rows[KEY].state == "deferred"
         until(lambda: shop.begun)

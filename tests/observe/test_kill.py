@@ -24,8 +24,8 @@ JOB = {"job_id": "job-1"}
         (JOB, Ownership.OURS),
         ({"job_id": "job-2"}, Ownership.LOST),
         ({}, Ownership.LOST),
-        (None, Ownership.LOST),
-        ("job-1", Ownership.LOST),
+        (None, Ownership.UNKNOWN),
+        ("job-1", Ownership.UNKNOWN),
     ],
 )
 def test_a_task_that_goes_on_keeps_the_job_that_it_holds(state, held, owner):

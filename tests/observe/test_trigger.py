@@ -153,7 +153,11 @@ def _stop_after(deferred, chunks):
 # A trigger that breaks.
 
 
-@pytest.mark.parametrize(("options", "left"), [({}, False), ({"cancel_on_kill": False}, True)])
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [({"retries": 0}, False), ({"retries": 1}, True), ({"retries": 0, "cancel_on_kill": False}, True)],
+    ids=["last try", "another try follows the job", "job of somebody else"],
+)
 def test_a_trigger_that_breaks_does_not_leave_its_job_behind(defer, options, left):
     deferred = defer(**options)
 
