@@ -68,13 +68,14 @@ sys.exit(main(arguments, scratch))
 
 
 def _bare(source: str) -> str:
-    """Code alone: a job's command is listed with every job. Lines stay as they are, whatever Python does this."""
+    """Code alone, since a job's command is listed with every job. The same text from every Python."""
     lines = source.splitlines()
     dropped = {number for number, line in enumerate(lines, 1) if not line.strip() or "from __future__" in line}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
             dropped.update(range(node.lineno, node.end_lineno + 1))
-    return "".join(f"{line}\n" for number, line in enumerate(lines, 1) if number not in dropped)
+    kept = [line.partition("  # ")[0] for number, line in enumerate(lines, 1) if number not in dropped]
+    return "".join(" " * ((len(line) - len(line.lstrip())) // 4) + f"{line.lstrip()}\n" for line in kept)
 
 
 def _tokens() -> str:

@@ -26,11 +26,11 @@ PASSING = (408, 429, 500, 502, 503, 504)
 
 
 def service(environ: Mapping[str, str]) -> tuple[str, bool]:
-    """Base URL of Cloud Storage, and whether it is an emulator, which wants no token."""
+    """Base URL of Cloud Storage, and whether it is an emulator, which wants no token. Google's client honours both."""
     emulator = environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
-    if not emulator:
-        return "https://storage.googleapis.com", False
-    return emulator if "://" in emulator else f"http://{emulator}", True
+    if emulator:
+        return emulator if "://" in emulator else f"http://{emulator}", True
+    return (environ.get("API_ENDPOINT_OVERRIDE") or "https://storage.googleapis.com").rstrip("/"), False
 
 
 def fetch_token(environ: Mapping[str, str]) -> tuple[str, float]:

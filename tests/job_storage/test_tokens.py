@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,42 +105,44 @@ def test_a_token_is_kept_until_shortly_before_it_expires(identity: IdentityServe
 
 
 @pytest.fixture
-def guarded(gcs: GcsServer, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
+def guarded(gcs: GcsServer, identity: IdentityServer) -> GcsServer:
     """Cloud Storage that lets in only who has a token, as the real one."""
-    monkeypatch.setattr("airflow_provider_kinetic.job.gcs_http.service", lambda _: (gcs.url, False))
-    gcs.tokens = {"token-0", "token-1"}
+    gcs.tokens = identity.issued
     return gcs
 
 
-def test_requests_carry_the_token(guarded: GcsServer, identity: IdentityServer, uri: str) -> None:
-    session = Session({"GCE_METADATA_HOST": identity.host}, patience=5)
+@pytest.fixture
+def session(guarded: GcsServer, identity: IdentityServer) -> Iterator[Session]:
+    made = Session({"GCE_METADATA_HOST": identity.host, "API_ENDPOINT_OVERRIDE": guarded.url}, patience=5)
+    yield made
+    made.close()
+
+
+def test_requests_carry_the_token(guarded: GcsServer, identity: IdentityServer, session: Session, uri: str) -> None:
     GcsStorage(session).write(uri, b"1")
     assert GcsStorage(session).read(uri) == b"1"
     assert identity.issued == ["token-0"]
-    guarded.tokens = {"token-1"}
+    guarded.tokens = ["token-1"]
     assert GcsStorage(session).read(uri) == b"1"
     assert identity.issued == ["token-0", "token-1"]
-    session.close()
 
 
 def test_a_large_upload_survives_a_token_that_expires(
-    guarded: GcsServer, identity: IdentityServer, uri: str, tmp_path: Path
+    guarded: GcsServer, session: Session, uri: str, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(b"x" * (9 << 20))
-    session = Session({"GCE_METADATA_HOST": identity.host}, patience=5)
     guarded.fail("chunk", status=401)
     GcsStorage(session).upload(tmp_path / "large", uri)
     assert guarded.buckets["tests"].names() == ["job-1/a"]
-    session.close()
 
 
-def test_a_token_that_is_always_refused_is_an_error(guarded: GcsServer, identity: IdentityServer, uri: str) -> None:
-    guarded.tokens = set()
-    session = Session({"GCE_METADATA_HOST": identity.host}, patience=5)
+def test_a_token_that_is_always_refused_is_an_error(
+    guarded: GcsServer, identity: IdentityServer, session: Session, uri: str
+) -> None:
+    guarded.tokens = ()
     with pytest.raises(GcsError, match="401"):
         GcsStorage(session).read(uri)
     assert len(identity.issued) == 2
-    session.close()
 
 
 def test_without_an_identity_there_is_no_waiting_for_storage(
@@ -147,5 +150,5 @@ def test_without_an_identity_there_is_no_waiting_for_storage(
 ) -> None:
     monkeypatch.setattr(tokens, "PATIENCE", 0.2)
     with pytest.raises(GcsError, match="No access token"):
-        GcsStorage(Session({"GCE_METADATA_HOST": "127.0.0.1:1"})).read(uri)
+        GcsStorage(Session({"GCE_METADATA_HOST": "127.0.0.1:1", "API_ENDPOINT_OVERRIDE": guarded.url})).read(uri)
     assert not guarded.requests

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -59,7 +59,7 @@ class GcsServer:
         """So many calls does a rewrite take."""
         self.connections = 0
         """So many were accepted."""
-        self.tokens: set[str] | None = None
+        self.tokens: Container[str] | None = None
         """Bearer tokens that are let in; None for everybody."""
         self._http = _Listener(("127.0.0.1", 0), partial(Exchange, self))
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
