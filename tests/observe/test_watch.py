@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_kinetic.lifecycle.observe import (
     FAILURES,
     LONGEST_PAUSE,
+    SHOWN_AT_MOST,
     Cancel,
     ExecutionTimeout,
     Look,
@@ -267,3 +268,32 @@ def test_an_outcome_survives_the_event_of_a_trigger():
     outcome = Outcome(replace(DONE, objects={"result.pkl": {"sha256": "0" * 64}}), "0007", "run_timeout", 12.5)
 
     assert Outcome.from_dict(outcome.to_dict()) == outcome
+
+
+class Chatty:
+    """A job whose output grows by one chunk with every look."""
+
+    def __init__(self, looks: int, chunk: str) -> None:
+        self.looks, self.chunk = looks, chunk
+
+    def perform(self, effect: Any) -> Any:
+        if isinstance(effect, Look):
+            self.looks -= 1
+            return RUNNING if self.looks else DONE
+        return [(f"{99 - self.looks:04d}", self.chunk)] if isinstance(effect, Tail) else None
+
+
+def test_the_task_log_is_capped_and_says_where_the_rest_is():
+    job = Chatty(10, "x" * (SHOWN_AT_MOST // 2) + "\n")
+    watching = watch(replace(HANDLE, output_dir="file:///out"), poll=1)
+    effects: list[Any] = [next(watching)]
+    outcome: Any = None
+    while outcome is None:
+        try:
+            effects.append(watching.send(job.perform(effects[-1])))
+        except StopIteration as stop:
+            outcome = stop.value
+    assert sum(len(effect.text) for effect in effects if isinstance(effect, Show)) == 2 * len(job.chunk)
+    said = [effect.line for effect in effects if isinstance(effect, Say)]
+    assert len([line for line in said if "file:///out/.kinetic/jobs/job-1/logs/" in line]) == 1
+    assert outcome.status.state is JobState.SUCCEEDED
