@@ -26,7 +26,7 @@ def test_a_job_that_a_clean_up_cancelled_is_known_and_leaves_nothing_behind(shop
 
     assert shop.run("clean").state == "success"
 
-    until(lambda: not shop.processes)
+    until(lambda: not shop.processes())
     assert shop.artifacts == []
     hook = KineticHook()
     status = hook.status(hook.attach(job_id))
