@@ -122,6 +122,10 @@ class Exchange(Wire):
             self.send_error_json(error)
         except (Dropped, ConnectionError):
             self.close_connection = True
+        except Exception as error:  # a mistake here must not look like a failing network, which clients wait for
+            self.cloud.unknown.append(f"{self.command} {self.path}: {error!r}")
+            self.drain()
+            self.send_error_json(ApiError(501, repr(error), "notImplemented"))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
 
@@ -181,7 +185,7 @@ class Exchange(Wire):
         self.send_json(bucket.get(name, self.query).resource())
 
     def patch(self, bucket: Bucket, name: str) -> None:
-        self.send_json(bucket.patch(name, json.loads(self.body()), self.query).resource())
+        self.send_json(bucket.patch(name, json.loads(self.body() or b"{}"), self.query).resource())
 
     def delete(self, bucket: Bucket, name: str) -> None:
         bucket.delete(name, self.query)
@@ -282,7 +286,7 @@ class Exchange(Wire):
         asked = json.loads(self.body())
         content = Content()
         for source in asked["sourceObjects"]:
-            part = bucket.get(source["name"], {key: str(source[key]) for key in ("generation",) if key in source})
+            part = bucket.get(source["name"], {key: str(source[key]) for key in ("generation",) if source.get(key)})
             for piece in part.content.pieces(0, part.content.size):
                 content.append(piece)
         attributes = {**asked.get("destination", {}), "name": name}
