@@ -24,10 +24,7 @@ def server() -> Iterator[KubeServer]:
 
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
-    if REAL:
-        path = Path(REAL)
-    else:
-        path = request.getfixturevalue("server").kubeconfig(tmp_path / "kubeconfig")
+    path = Path(REAL) if REAL else request.getfixturevalue("server").kubeconfig(tmp_path / "kubeconfig")
     with config.new_client_from_config(str(path)) as api:
         namespace = f"kinetic-test-{uuid.uuid4().hex[:8]}"
         core = client.CoreV1Api(api)

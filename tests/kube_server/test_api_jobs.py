@@ -29,7 +29,7 @@ def test_a_job_that_succeeds_is_complete_and_its_pod_remains(cluster: Cluster) -
     assert labels["batch.kubernetes.io/job-name"] == labels["job-name"] == "good"
     assert labels["controller-uid"] == labels["batch.kubernetes.io/controller-uid"] == done.metadata.uid
     assert not pod.metadata.finalizers
-    assert cluster.core.read_namespaced_pod_log(pod.metadata.name, cluster.namespace) == "hello\n"
+    assert cluster.log(pod.metadata.name) == "hello\n"
 
 
 def test_a_running_job_is_active_and_its_pod_ready(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""What is decided before an object is stored: does its namespace take objects, may this pod exist, which account is it."""
+"""Decided before an object is stored: does its namespace take objects, may this pod exist, whose account has it."""
 
 from __future__ import annotations
 

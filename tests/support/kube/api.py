@@ -18,7 +18,7 @@ from kube.rbac import Identity, Tokens
 from kube.registry import Registry
 from kube.requests import Request, Requests
 from kube.resources import ACCESS_REVIEWS, PODS, SERVICE_ACCOUNTS, Resource
-from kube.route import Route, route
+from kube.route import Route, route, truth
 from kube.watching import Watch
 
 LARGEST_BODY = 3 * 1024 * 1024  # bytes, as the real server
@@ -31,7 +31,7 @@ class Dropped(Exception):
 
 @dataclass
 class Answer:
-    """``body`` as bytes has a length; an iterator is sent in chunks. ``cut``: half of the body, then the connection closes."""
+    """``body`` as bytes has a length, an iterator is sent in chunks. ``cut``: closes after half of the body."""
 
     status: int = 200
     body: bytes | Iterator[bytes] = b""
@@ -56,13 +56,13 @@ class Api:
         self._registry = registry
         self._store = registry.store
         self._kubelet = kubelet
-        self._resources = resources
+        self.resources = resources
         self._bookmark_every = bookmark_every
 
     def respond(self, method: str, url: str, headers: Any, body: bytes, gone: Gone) -> Answer:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        where = route(method, parts.path, query, self._resources)
+        where = route(method, parts.path, query, self.resources)
         request = Request("get", parts.path, "", "", query=query)
         if where is not None:
             request = Request(where.verb, where.plural, where.namespace, where.name, query=query)
@@ -92,9 +92,8 @@ class Api:
             raise Refusal(413, f"Request entity too large: limit is {LARGEST_BODY}")
         if where is None:
             return self._document(path)
-        rbac_verb = where.verb
         if where.resource != ACCESS_REVIEWS:
-            rbac.check(identity, rbac_verb, where.resource, where.subresource, where.namespace, where.name)
+            rbac.check(identity, where.verb, where.resource, where.subresource, where.namespace, where.name)
         content = _parsed(body, headers)
         result = self._serve(where, request.query, content, headers, identity, fault, gone)
         if fault.drop == "after":
@@ -103,7 +102,7 @@ class Api:
         return result
 
     def _document(self, path: str) -> Answer:
-        found = discovery.document(path, self._resources)
+        found = discovery.document(path, self.resources)
         if found is None:
             return Answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
         return Answer(200, found.encode(), "text/plain") if isinstance(found, str) else answer(found)
@@ -119,6 +118,9 @@ class Api:
             return self._watch(at, query, fault, gone)
         if at.verb == "get":
             return answer(self._store.get(at.resource, at.namespace, at.name))
+        return self._change(at, query, body, headers, identity)
+
+    def _change(self, at: Route, query: dict[str, str], body: Any, headers: Any, identity: Identity) -> Answer:
         if at.verb == "create":
             return self._create(at, query, body, identity)
         if at.verb == "update":
@@ -213,7 +215,7 @@ class Api:
             raise Refusal(
                 400, f'container "{wanted}" in pod "{at.name}" is waiting to start: {_waits_for(pod, wanted)}'
             )
-        if query.get("previous") in ("true", "True"):
+        if truth(query, "previous"):
             raise Refusal(400, f'previous terminated container "{wanted}" in pod "{at.name}" not found')
         lines = _silence(gone) if fault.silent else worker.logs[wanted].read(query, gone)
         return Answer(200, lines, "text/plain")

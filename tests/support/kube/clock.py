@@ -1,4 +1,4 @@
-"""The server's own time: clients must judge by the server's timestamps, so a test can set this clock apart from theirs."""
+"""The server's own time: clients must judge by the server's stamps, so a test can set this clock apart."""
 
 from __future__ import annotations
 

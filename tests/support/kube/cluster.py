@@ -39,6 +39,11 @@ class Cluster:
     def run(self, name: str, code: str, **spec: Any) -> Any:
         return self.batch.create_namespaced_job(self.namespace, job(name, code, **spec))
 
+    def log(self, pod: str, **options: Any) -> str:
+        """The client makes ``str(bytes)`` of a log (kubernetes 36), so the body is read here."""
+        answer = self.core.read_namespaced_pod_log(pod, self.namespace, _preload_content=False, **options)
+        return str(answer.data.decode())
+
     def pod_runs(self, name: str) -> Any:
         """The Job's pod, as soon as it runs."""
         return eventually(lambda: next((pod for pod in self.pods(name) if pod.status.phase == "Running"), None))

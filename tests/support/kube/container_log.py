@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from kube.clock import Clock, seconds
+from kube.route import truth
 
 
 class ContainerLog:
@@ -32,12 +33,13 @@ class ContainerLog:
 
     def read(self, query: dict[str, str], gone: Callable[[], bool]) -> Iterator[bytes]:
         """By the parameters of ``pods/log``; with ``follow`` until the container has ended or the client has left."""
-        stamped = query.get("timestamps") in ("true", "True")
+        stamped = truth(query, "timestamps")
+        follow = truth(query, "follow")
         limit = int(query.get("limitBytes") or 1 << 62)
         position = self._first(query)
         while limit > 0:
             with self._changed:
-                if query.get("follow") in ("true", "True") and position >= len(self._lines) and not self._closed:
+                if follow and position >= len(self._lines) and not self._closed:
                     self._changed.wait(0.25)
                 lines, closed = self._lines[position:], self._closed
             position += len(lines)
@@ -45,7 +47,7 @@ class ContainerLog:
                 text = (_nano(at) + line if stamped else line)[:limit]
                 limit -= len(text)
                 yield text
-            if query.get("follow") not in ("true", "True") or (closed and not lines) or gone():
+            if not follow or (closed and not lines) or gone():
                 return
 
     def _first(self, query: dict[str, str]) -> int:
@@ -54,7 +56,7 @@ class ContainerLog:
             since = seconds(query["sinceTime"])
         elif query.get("sinceSeconds"):
             since = self._clock.now() - float(query["sinceSeconds"])
-        first = next((number for number, (at, _) in enumerate(self._lines) if at >= since), len(self._lines))
+        first = next((number for number, (at, _) in enumerate(self._lines) if at >= since - 1e-6), len(self._lines))
         if query.get("tailLines"):
             first = max(first, len(self._lines) - int(query["tailLines"]))
         return first

@@ -30,7 +30,7 @@ class HttpServer(ThreadingHTTPServer):
         self._context = context
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._away_until = 0.0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="kube-http", daemon=True)
         self._thread.start()
 
@@ -39,9 +39,27 @@ class HttpServer(ThreadingHTTPServer):
         return f"https://127.0.0.1:{self.server_address[1]}"
 
     def away(self, seconds: float) -> None:
-        """Resets every connection, and every new one until ``seconds`` have passed."""
-        self._away_until = time.monotonic() + seconds
+        """Resets every connection, and refuses new ones until ``seconds`` have passed. The port stays bound."""
+        self._stop()
+        address = self.server_address
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(address)
         self.cut()
+        self._thread = threading.Thread(target=self._come_back, args=(seconds,), name="kube-http", daemon=True)
+        self._thread.start()
+
+    def _come_back(self, seconds: float) -> None:
+        if not self._closing.wait(seconds):
+            self.socket.listen(self.request_queue_size)
+            self.serve_forever(0.1)
+
+    def _stop(self) -> None:
+        self._closing.set()
+        self.shutdown()
+        self._thread.join()
+        self.socket.close()
+        self._closing.clear()
 
     def cut(self) -> None:
         """Resets every connection that is open."""
@@ -50,18 +68,13 @@ class HttpServer(ThreadingHTTPServer):
                 _reset(connection)
 
     def close(self) -> None:
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
+        self._stop()
         self.cut()
         until = time.monotonic() + 5
         while self._connections and time.monotonic() < until:
             time.sleep(0.01)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        if time.monotonic() < self._away_until:
-            _linger(request)
-            return
         request.settimeout(30)
         try:
             connection = self._context.wrap_socket(request, server_side=True)

@@ -1,7 +1,7 @@
 """The Job controller: makes pods, counts their ends once, and tells how the Job ended.
 
-As in the real one a pod's end is first noted as uncounted, then the pod loses its tracking finalizer, then it is counted;
-a Job that ends shows SuccessCriteriaMet or FailureTarget first and Complete or Failed when its pods have stopped.
+As in the real one a pod's end is first noted as uncounted, then the pod loses its tracking finalizer, then it is
+counted; a Job that ends shows SuccessCriteriaMet or FailureTarget first, and Complete or Failed when its pods stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ENDED = ("Succeeded", "Failed")
 
 
 class JobController:
-    """``backoff``: seconds before the pod after the first failure, doubled for each further one (10 on a real cluster)."""
+    """``backoff``: seconds before the pod after the first failure, doubled for each further one (really 10)."""
 
     def __init__(self, registry: Registry, events: Events, *, backoff: float) -> None:
         self._registry = registry
@@ -112,13 +112,7 @@ class JobController:
             return None
         target, counted, waiting = None, {"succeeded": 0, "failed": 0}, {}
         for pod in ended:
-            kind = "succeeded" if pod["status"]["phase"] == "Succeeded" else "failed"
-            action, message = ("Count", "") if kind == "succeeded" else pod_failure_policy.decide(job, pod)
-            if job["spec"]["suspend"] and deleting(pod):
-                action = "Ignore"  # stopped by the suspension
-            elif kind == "failed":
-                uid = job["metadata"]["uid"]
-                self._failures[uid] = (self._failures.get(uid, (0, 0.0))[0] + 1, self._clock.now())
+            kind, action, message = self._outcome(job, pod)
             if action == "FailJob":
                 target = target or ("PodFailurePolicy", message)
             if action != "Ignore":
@@ -132,6 +126,16 @@ class JobController:
             if number:
                 status[kind] = status.get(kind, 0) + number
         return target
+
+    def _outcome(self, job: Object, pod: Object) -> tuple[str, str, str]:
+        """(succeeded or failed, what the policy makes of it, its message)."""
+        if pod["status"]["phase"] == "Succeeded":
+            return "succeeded", "Count", ""
+        if job["spec"]["suspend"] and deleting(pod):
+            return "failed", "Ignore", ""  # stopped by the suspension
+        uid = job["metadata"]["uid"]
+        self._failures[uid] = (self._failures.get(uid, (0, 0.0))[0] + 1, self._clock.now())
+        return "failed", *pod_failure_policy.decide(job, pod)
 
     def _judge(
         self, job: Object, target: tuple[str, str] | None, active: list[Object], stopping: list[Object]
@@ -247,7 +251,7 @@ def _ending(job: Object) -> bool:
 
 
 def _over(job: Object, pod: Object) -> bool:
-    """Whether a pod counts as ended: one that is being deleted does at once, unless it is replaced only when it failed."""
+    """Whether a pod counts as ended; one that is being deleted does, unless it is replaced only when it failed."""
     if pod["status"]["phase"] in _ENDED:
         return True
     return deleting(pod) and job["spec"]["podReplacementPolicy"] == "TerminatingOrFailed"

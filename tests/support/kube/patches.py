@@ -1,4 +1,4 @@
-"""The three patch formats: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge as far as pods and jobs go."""
+"""The three patch formats: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge for pods and jobs."""
 
 from __future__ import annotations
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from kube.resources import Resource
 
+_TRUE = ("1", "t", "T", "true", "True", "TRUE")  # Go's strconv.ParseBool
+
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def truth(query: dict[str, str], name: str) -> bool:
+    return query.get(name) in _TRUE
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ def route(method: str, path: str, query: dict[str, str], resources: Iterable[Res
     name, subresource = ([*rest[1:], "", ""])[:2]
     verb = _VERBS.get(method, "")
     if not name and verb == "get":
-        verb = "watch" if query.get("watch") in ("true", "1") else "list"
+        verb = "watch" if truth(query, "watch") else "list"
     elif not name and verb == "delete":
         verb = "deletecollection"
     return Route(verb, resource, namespace, name, subresource)

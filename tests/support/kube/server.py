@@ -40,8 +40,8 @@ from kube.store import Store
 class KubeServer:
     """A cluster with the namespace ``default``, one large node and an administrator's token.
 
-    ``environment``: variables of every container; ``job_backoff``: seconds before a failed pod is replaced (10 on a real
-    cluster); ``clock_offset``: seconds that the cluster is ahead of this machine; ``custom``: custom resources installed.
+    ``environment``: variables of every container; ``job_backoff``: seconds before a failed pod is replaced (10 on a
+    real cluster); ``clock_offset``: seconds that the cluster is ahead of this machine; ``custom``: custom resources.
     """
 
     def __init__(
@@ -119,6 +119,10 @@ class KubeServer:
         return kubeconfig.write(path, content)
 
     # Content
+
+    def resource(self, plural: str) -> Resource:
+        """For ``store`` and ``registry``: ``jobs``, ``pods``, ..."""
+        return next(each for each in self.api.resources if each.plural == plural)
 
     def add_namespace(self, name: str, service_accounts: Iterable[str] = ()) -> None:
         self.registry.create(NAMESPACES, "", {"metadata": {"name": name}})
@@ -203,7 +207,7 @@ class KubeServer:
         self._terminated_by_kubelet(pod, "Evicted", message)
 
     def lose_node(self, pod: Object) -> None:
-        """The pod's machine is gone without a word: its processes end, its state stays as it was until ``remove_lost``."""
+        """The pod's machine is gone: its processes end and nobody reports it, until ``remove_lost``."""
         self._worker(pod).lose()
         node, now = pod["spec"]["nodeName"], self.clock
         told = {"reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}

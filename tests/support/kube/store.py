@@ -21,7 +21,7 @@ HISTORY = 100_000
 
 
 class Change(NamedTuple):
-    """``old`` is None for a new object, ``new`` is None for a removed one (``last`` then has the version of its end)."""
+    """``old`` is None for a new object, ``new`` for a removed one (``last`` then has the version of its end)."""
 
     version: int
     resource: Resource

@@ -96,26 +96,28 @@ def pod_spec(spec: Object, field: str, restart: tuple[str, ...]) -> Causes:
 
 def _container(container: Object, field: str, volumes: set[Any]) -> Causes:
     causes: Causes = []
-    if not container.get("name"):
-        causes.append((f"{field}.name", "Required value"))
-    elif len(container["name"]) > 63 or not _LABEL.match(container["name"]):
-        causes.append((f"{field}.name", f'Invalid value: "{container["name"]}": a lowercase RFC 1123 label is wanted'))
+    name = container.get("name") or ""
+    if len(name) > 63 or not _LABEL.match(name):
+        told = f'Invalid value: "{name}": a lowercase RFC 1123 label is wanted' if name else "Required value"
+        causes.append((f"{field}.name", told))
     if not container.get("image"):
         causes.append((f"{field}.image", "Required value"))
-    for number, variable in enumerate(container.get("env") or []):
-        if not variable.get("name"):
-            causes.append((f"{field}.env[{number}].name", "Required value"))
-        if variable.get("value") and variable.get("valueFrom"):
-            causes.append(
-                (
-                    f"{field}.env[{number}].valueFrom",
-                    'Invalid value: "": may not be specified when `value` is not empty',
-                )
-            )
+    causes += _env(container, field)
     for number, mount in enumerate(container.get("volumeMounts") or []):
         if mount.get("name") not in volumes:
             causes.append((f"{field}.volumeMounts[{number}].name", f'Not found: "{mount.get("name")}"'))
     return causes + _resources(container.get("resources") or {}, f"{field}.resources")
+
+
+def _env(container: Object, field: str) -> Causes:
+    causes: Causes = []
+    both = 'Invalid value: "": may not be specified when `value` is not empty'
+    for number, variable in enumerate(container.get("env") or []):
+        if not variable.get("name"):
+            causes.append((f"{field}.env[{number}].name", "Required value"))
+        if variable.get("value") and variable.get("valueFrom"):
+            causes.append((f"{field}.env[{number}].valueFrom", both))
+    return causes
 
 
 def _resources(resources: Object, field: str) -> Causes:
@@ -127,22 +129,20 @@ def _resources(resources: Object, field: str) -> Causes:
                 quantities.parse(amount)
             except ValueError as error:
                 causes.append((f"{field}.{kind}[{name}]", f'Invalid value: "{amount}": {error}'))
-    if causes:
-        return causes
-    for name, amount in requests.items():
-        limit = limits.get(name)
-        if "/" in name and limit is None:
-            causes.append((f"{field}.limits", "Required value: Limit must be set for non overcommitable resources"))
-        elif limit is not None and quantities.parse(amount) > quantities.parse(limit):
-            causes.append(
-                (
-                    f"{field}.requests",
-                    f'Invalid value: "{amount}": must be less than or equal to {name} limit of {limit}',
-                )
-            )
-        elif "/" in name and quantities.parse(amount) != quantities.parse(limit):
-            causes.append((f"{field}.requests", f'Invalid value: "{amount}": must be equal to {name} limit of {limit}'))
-    return causes
+    return causes or [cause for name in requests for cause in _request(name, requests[name], limits.get(name), field)]
+
+
+def _request(name: str, amount: Any, limit: Any, field: str) -> Causes:
+    """A request is at most the limit; of an extended resource (``google.com/tpu``) it is the limit."""
+    extended = "/" in name
+    if limit is None:
+        missing = "Required value: Limit must be set for non overcommitable resources"
+        return [(f"{field}.limits", missing)] if extended else []
+    have, most = quantities.parse(amount), quantities.parse(limit)
+    if have > most or (extended and have != most):
+        rule = "equal to" if extended else "less than or equal to"
+        return [(f"{field}.requests", f'Invalid value: "{amount}": must be {rule} {name} limit of {limit}')]
+    return []
 
 
 def _toleration(toleration: Object, field: str) -> Causes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from kube.errors import Object, Refusal, expired
 from kube.listing import chosen
-from kube.route import Route
+from kube.route import Route, truth
 from kube.store import Change, Store
 
 _TICK = 0.25  # seconds between looks at whether the client is still there
@@ -26,7 +26,7 @@ class Watch:
         self._route = route
         self._query = query
         self._matches = chosen(route, query)
-        self._bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
+        self._bookmarks = truth(query, "allowWatchBookmarks")
         self._bookmark_every = bookmark_every
         self._lag = lag
         self._expired = threading.Event()
@@ -67,7 +67,7 @@ class Watch:
 
     def _state(self) -> Iterator[bytes]:
         """Without a version, or asked for it, a watch begins with what is there."""
-        initial = self._query.get("sendInitialEvents") == "true"
+        initial = truth(self._query, "sendInitialEvents")
         if self._position and not initial:
             return
         with self._store.lock:
