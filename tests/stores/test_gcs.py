@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from gcs_server import GcsServer
+from google.cloud.storage import Client
 
 from airflow_provider_kinetic.model.errors import ConfigurationError, StoreError
 from airflow_provider_kinetic.stores.base import ObjectExists, ObjectMissing
@@ -124,11 +127,15 @@ def test_a_deletion_whose_answer_was_lost_does_not_take_the_next_object(gcs: Gcs
     assert gcs_store.stat(A) is None
 
 
-def test_what_was_replaced_since_it_was_seen_stays(gcs_store: GcsStore) -> None:
+def test_what_was_replaced_since_it_was_listed_stays(gcs: GcsServer, gcs_store: GcsStore) -> None:
     gcs_store.write(A, b"1")
-    (seen,) = gcs_store._blobs("gs://tests/folder/", "")
-    gcs_store.write(A, b"2")
-    assert gcs_store._discard(seen) is False
+    gcs.fail("delete", times=3)
+    with ThreadPoolExecutor(1) as pool:
+        deleting = pool.submit(gcs_store.delete_prefix, "gs://tests/folder/")
+        while not gcs.requests["delete"]:
+            time.sleep(0.001)
+        gcs_store.write(A, b"2")
+        assert deleting.result() == 0
     assert gcs_store.read(A) == b"2"
 
 
@@ -159,11 +166,13 @@ def test_a_missing_bucket_is_not_a_missing_object(gcs: GcsServer, gcs_store: Gcs
     assert gcs.requests
 
 
-def test_a_service_that_stays_away_is_an_error_after_a_while(gcs: GcsServer, gcs_store: GcsStore) -> None:
+@pytest.mark.usefixtures("gcs_store")
+def test_a_service_that_stays_away_is_an_error_after_a_while(gcs: GcsServer) -> None:
     gcs.fail("download", times=100)
-    impatient = GcsStore(lambda: gcs_store._client, patience=0.5)
+    client = Client(client_options={"api_endpoint": gcs.url})
     with pytest.raises(StoreError, match="did not answer") as caught:
-        impatient.read(A)
+        GcsStore(lambda: client, patience=0.5).read(A)
+    client.close()
     assert "network" in caught.value.advice
     assert gcs.requests["download"] > 1
 
