@@ -83,8 +83,13 @@ def test_a_deleted_pod_gets_sigterm_and_its_grace(cluster: Cluster) -> None:
 
 def test_a_pod_that_will_not_end_is_killed(cluster: Cluster) -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(60)"
-    cluster.run("stubborn", code, activeDeadlineSeconds=2, pod={"terminationGracePeriodSeconds": 1})
-    assert ends(cluster.ended("stubborn")) == {"Failed": "DeadlineExceeded"}
+    cluster.run("stubborn", code)
+    name = cluster.pod_runs("stubborn").metadata.name
+    eventually(lambda: "up" in cluster.log(name))
+    cluster.core.delete_namespaced_pod(name, cluster.namespace, grace_period_seconds=1)
+    assert cluster.core.read_namespaced_pod(name, cluster.namespace).status.phase == "Running"
+    eventually(lambda: not cluster.pods("stubborn"))
+    assert ends(cluster.ended("stubborn")) == {"Failed": "BackoffLimitExceeded"}
 
 
 def test_logs_by_tail_time_and_stamp(cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from kube import KubeServer
-from kube.cluster import job
+from kube.cluster import eventually, job
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def test_the_asynchronous_client(server: KubeServer, tmp_path: Path) -> None:
                     kinds.append(event["type"])
                     if any(one["type"] == "Complete" for one in event["raw_object"]["status"].get("conditions", [])):
                         stream.stop()
-        await asyncio.sleep(0.1)  # aiohttp closes TLS connections in the background
+        await asyncio.to_thread(eventually, lambda: server.requests.open_watches == 0)
+        await asyncio.sleep(0.2)  # aiohttp closes TLS connections in the background
         return kinds
 
     settings = client.Configuration()

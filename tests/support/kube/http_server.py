@@ -31,7 +31,7 @@ class HttpServer(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="kube-http", daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="kube-http", daemon=True)
         self._thread.start()
 
     @property
@@ -52,7 +52,7 @@ class HttpServer(ThreadingHTTPServer):
     def _come_back(self, seconds: float) -> None:
         if not self._closing.wait(seconds):
             self.socket.listen(self.request_queue_size)
-            self.serve_forever(0.1)
+            self.serve_forever(0.02)
 
     def _stop(self) -> None:
         self._closing.set()

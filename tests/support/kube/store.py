@@ -16,8 +16,8 @@ from kube.clock import Clock
 from kube.errors import Object, already_exists, conflict, not_found
 from kube.resources import Resource
 
-HISTORY = 100_000
-"""Changes that a watch can start from; older ones are forgotten by halves."""
+HISTORY = 20_000
+"""Changes that a watch can start from; older ones are forgotten by halves (each holds two objects in memory)."""
 
 
 class Change(NamedTuple):
