@@ -16,11 +16,21 @@ def secret(cluster: Cluster, name: str, **labels: str) -> Any:
     return cluster.core.create_namespaced_secret(cluster.namespace, {"metadata": {"name": name, "labels": labels}})
 
 
-def watched(cluster: Cluster, since: str, **options: Any) -> list[tuple[str, str]]:
-    stream = Watch().stream(
-        cluster.core.list_namespaced_secret, cluster.namespace, resource_version=since, timeout_seconds=1, **options
+def watched(cluster: Cluster, since: str, count: int, **options: Any) -> list[tuple[str, str]]:
+    """The first ``count`` events, or what comes within a second where there are to be none."""
+    watch, told = Watch(), []
+    stream = watch.stream(
+        cluster.core.list_namespaced_secret,
+        cluster.namespace,
+        resource_version=since,
+        timeout_seconds=20 if count else 1,
+        **options,
     )
-    return [(event["type"], event["object"].metadata.name) for event in stream if event["type"] != "BOOKMARK"]
+    for event in stream:
+        told.append((event["type"], event["object"].metadata.name))
+        if len(told) == count:
+            watch.stop()
+    return told
 
 
 def test_a_watch_goes_on_where_the_list_was_read(cluster: Cluster) -> None:
@@ -28,14 +38,14 @@ def test_a_watch_goes_on_where_the_list_was_read(cluster: Cluster) -> None:
     since = cluster.core.list_namespaced_secret(cluster.namespace).metadata.resource_version
     secret(cluster, "after")
     cluster.core.delete_namespaced_secret("before", cluster.namespace)
-    assert watched(cluster, since) == [("ADDED", "after"), ("DELETED", "before")]
+    assert watched(cluster, since, 2) == [("ADDED", "after"), ("DELETED", "before")]
 
 
 def test_a_watch_tells_what_happens_while_it_is_open(cluster: Cluster) -> None:
     since = cluster.core.list_namespaced_secret(cluster.namespace).metadata.resource_version
     timer = threading.Timer(0.3, secret, (cluster, "live"))
     timer.start()
-    assert watched(cluster, since) == [("ADDED", "live")]
+    assert watched(cluster, since, 1) == [("ADDED", "live")]
     timer.join()
 
 
@@ -45,13 +55,13 @@ def test_an_object_that_stops_matching_is_deleted_for_the_watch(cluster: Cluster
     secret(cluster, "theirs", team="blue")
     for team in ("blue", "red"):
         cluster.core.patch_namespaced_secret("mine", cluster.namespace, {"metadata": {"labels": {"team": team}}})
-    told = watched(cluster, since, label_selector="team=red")
+    told = watched(cluster, since, 3, label_selector="team=red")
     assert told == [("ADDED", "mine"), ("DELETED", "mine"), ("ADDED", "mine")]
 
 
 def test_a_watch_without_a_version_begins_with_what_is_there(cluster: Cluster) -> None:
     secret(cluster, "there")
-    assert watched(cluster, "0") == [("ADDED", "there")]
+    assert watched(cluster, "0", 1) == [("ADDED", "there")]
 
 
 def test_bookmarks_carry_a_version_that_can_be_gone_on_from(cluster: Cluster) -> None:
@@ -70,10 +80,10 @@ def test_bookmarks_carry_a_version_that_can_be_gone_on_from(cluster: Cluster) ->
     assert events[-1]["type"] == "BOOKMARK"
     mark = events[-1]["object"]["metadata"]["resourceVersion"]
     assert int(mark) >= int(events[0]["object"]["metadata"]["resourceVersion"])
-    assert watched(cluster, mark) == []
+    assert watched(cluster, mark, 0) == []
 
 
 def test_a_version_that_is_none_is_a_bad_request(cluster: Cluster) -> None:
     with pytest.raises(ApiException) as caught:
-        watched(cluster, "yesterday")
+        watched(cluster, "yesterday", 1)
     assert caught.value.status == 400
