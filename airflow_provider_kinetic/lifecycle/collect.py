@@ -165,19 +165,12 @@ def verify(path: Path, uri: str, expected: str | None) -> None:
     if expected is None:
         return
     with path.open("rb") as stream:
-        actual = _sha256(stream)
+        actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != expected:
         raise ArtifactCorrupt(
             f"{uri} has SHA-256 {actual}, the job reported {expected}: somebody replaced it.",
             advice="It was not opened. Find out who can write to the bucket, then clear the task.",
         )
-
-
-def _sha256(stream: Any) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _parse(path: Path, uri: str) -> Any:

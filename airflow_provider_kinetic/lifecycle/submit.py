@@ -226,11 +226,8 @@ def _store_once(ports: Ports, uri: str, path: Path, sha256: str) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _handle_of(target: Target, work: Work, record: SubmissionRecord, image: Image, parcel: Parcel) -> JobHandle:
