@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_kinetic.job import phases
+from airflow_provider_kinetic.job.plain import plain
 
 REPR_LIMIT = 20_000
 TYPE_LIMIT = 200
@@ -85,7 +86,7 @@ class Outcome:
 
     def kind(self) -> dict[str, Any]:
         """Of a value: its ``type``, and whether ``json`` keeps it as it is. Whoever reads this need not open it."""
-        return {"type": _name(type(self.result))[:TYPE_LIMIT], "json": _plain(self.result)} if self.success else {}
+        return {"type": _name(type(self.result))[:TYPE_LIMIT], "json": plain(self.result)} if self.success else {}
 
     def error(self) -> dict[str, str] | None:
         """Type and message; None for a success."""
@@ -102,18 +103,6 @@ def describe(error: object) -> str:
 def _skip(error: BaseException) -> Any:
     """The traceback without the frame that called the user's function."""
     return error.__traceback__.tb_next if error.__traceback__ else None
-
-
-def _plain(value: object) -> bool:
-    """Whether it is made of exactly those types that JSON has; a value that contains itself is not."""
-    try:
-        if type(value) in (list, tuple):
-            return all(map(_plain, value))  # type: ignore[call-overload]
-        if type(value) is dict:
-            return all(type(key) is str for key in value) and all(map(_plain, value.values()))
-    except RecursionError:
-        return False
-    return value is None or type(value) in (str, bool, int, float)
 
 
 def _name(kind: type) -> str:

@@ -11,16 +11,18 @@ MASK = "***"
 SHORTEST = 6
 """Shorter values would blot out ordinary words."""
 
-_WORDS = ("token", "secret", "key", "password", "credential")
+SECRET_WORDS = ("token", "secret", "key", "password", "credential")
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a variable's name contains one of :data:`SECRET_WORDS`, in any case."""
+    lowered = name.lower()
+    return any(word in lowered for word in SECRET_WORDS)
 
 
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """``text`` without the values of variables whose names say that they are secret."""
-    values = {
-        value
-        for name, value in environ.items()
-        if len(value) >= SHORTEST and any(word in name.lower() for word in _WORDS)
-    }
+    values = {value for name, value in environ.items() if len(value) >= SHORTEST and looks_secret(name)}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, MASK)
     return text

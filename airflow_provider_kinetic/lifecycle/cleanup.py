@@ -55,6 +55,7 @@ def cancel(ports: Ports, handle: JobHandle, *, by: str, wait: float = 0.0) -> bo
     """
     with suppress(StoreError):
         ports.store.write(handle.artifact(protocol.CANCELLED), _mark(by))
+    with suppress(StoreError):
         disown(ports.store, handle, by=by)
     return ports.cluster.delete(handle, wait=wait)
 

@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.hooks.settings import load_settings
+from airflow_provider_kinetic.job.plain import plain
 from airflow_provider_kinetic.model.errors import UserCodeError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus
-from airflow_provider_kinetic.operators.values import check_multiple_outputs, plain, small
+from airflow_provider_kinetic.operators.values import check_multiple_outputs, small
 
 
 class Collecting(Protocol):

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
+from airflow_provider_kinetic.job.plain import plain
 from airflow_provider_kinetic.model.errors import ResultError, ResultTooLarge
-
-
-def plain(value: Any) -> bool:
-    """Whether JSON keeps the value as it is: text keys, no foreign type, no NaN or infinity, at any depth."""
-    if type(value) is float:
-        return math.isfinite(value)
-    if value is None or isinstance(value, str | bool | int | float):
-        return type(value) in (type(None), str, bool, int, float)
-    if type(value) in (list, tuple):
-        return all(plain(item) for item in value)
-    if type(value) is dict:
-        return all(type(key) is str and plain(item) for key, item in value.items())
-    return False
 
 
 def small(value: Any, limit: int) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from airflow_provider_kinetic.job.redaction import looks_secret
+
 NEVER_BY_WILDCARD = frozenset(
     {
         "PATH",
@@ -33,8 +35,6 @@ NEVER_BY_WILDCARD = frozenset(
 )
 """They describe the submitter's machine; only their exact name captures them."""
 
-SECRET_WORDS = ("token", "secret", "key", "password", "credential")
-
 
 @dataclass(frozen=True)
 class Captured:
@@ -42,12 +42,6 @@ class Captured:
 
     plain: dict[str, str] = field(default_factory=dict)
     secret: dict[str, str] = field(default_factory=dict)
-
-
-def looks_secret(name: str) -> bool:
-    """Whether a variable's name contains one of :data:`SECRET_WORDS`, in any case."""
-    lowered = name.lower()
-    return any(word in lowered for word in SECRET_WORDS)
 
 
 def split(env: Mapping[str, str]) -> Captured:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kinetic.packaging.environment import NEVER_BY_WILDCARD, Captured, capture, looks_secret, split
+from airflow_provider_kinetic.job.redaction import looks_secret
+from airflow_provider_kinetic.packaging.environment import NEVER_BY_WILDCARD, Captured, capture, split
 
 ENVIRON = {"MODEL": "small", "MODEL_DIR": "/m", "WANDB_API_KEY": "k", "PATH": "/bin", "HOME": "/root", "EMPTY": ""}
 
