@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 HOME = Path(tempfile.mkdtemp(prefix="kinetic-tests-"))
 
 os.environ.update(
@@ -27,3 +29,8 @@ os.environ.update(
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+# A timing is a benchmark, not a test: a machine that pauses must not fail a property.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
