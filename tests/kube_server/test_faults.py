@@ -104,7 +104,7 @@ def test_pages_expire(server: KubeServer, cluster: Cluster) -> None:
 def test_a_silent_watch_says_nothing_and_is_counted(server: KubeServer, cluster: Cluster) -> None:
     server.fail(verb="watch", resource="jobs", silent=True)
     answer = cluster.batch.list_namespaced_job(cluster.namespace, watch=True, _preload_content=False)
-    assert server.requests.open_watches == 1
+    eventually(lambda: server.requests.open_watches == 1)
     cluster.run("unseen", "pass", suspend=True)
     server.cut()
     with pytest.raises(HTTPError):
