@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -157,7 +158,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Callable
     yield desk
     desk.gate.touch()
     for process in _processes(str(desk.platform)):
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+            process.kill()
 
 
 def _processes(mark: str) -> list[psutil.Process]:

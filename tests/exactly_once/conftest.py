@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from installation import TaskKey, local_connection
 from project import Project
@@ -16,7 +18,8 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]
     made = Project.make(tmp_path, deferrable=request.param)
     yield made
     for process in made.processes:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+            process.kill()
 
 
 @pytest.fixture
