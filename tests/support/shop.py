@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -60,7 +61,8 @@ class Shop:
             yield shop
         finally:
             for process in shop.processes():
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             sys.modules.pop(f"unusual_prefix_0123456789_{shop.dag_file.stem}", None)
 
     @property
