@@ -8,6 +8,7 @@ and the object stays, finished, until it is deleted or expires.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,3 +64,23 @@ class Cluster(Protocol):
 
         :raises ClusterError: with the cause and advice.
         """
+
+
+class Subscription(Protocol):
+    """One job that is followed from an event loop, together with all others that are followed there."""
+
+    async def status(self) -> JobStatus:
+        """The job's state from memory, asked for only where memory cannot know it.
+
+        :raises ClusterError: the cluster has not answered for so long that nothing is known.
+        """
+
+    async def changed(self, longest: float | None = None) -> None:
+        """Wait until the job has changed since the last :meth:`status`, at most ``longest`` seconds."""
+
+
+class Watcher(Protocol):
+    """What a cluster that tells of changes offers to an event loop; one without it is polled."""
+
+    def follow(self, handle: JobHandle) -> AbstractAsyncContextManager[Subscription] | None:
+        """Follow a job; None for one that has to be polled. Nothing in here blocks the event loop."""

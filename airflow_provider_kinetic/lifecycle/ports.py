@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_kinetic.builders.base import ImageBuilder
-from airflow_provider_kinetic.clusters.base import Cluster
+from airflow_provider_kinetic.clusters.base import Cluster, Watcher
 from airflow_provider_kinetic.stores.base import Store
 
 
@@ -16,3 +16,5 @@ class Ports:
     cluster: Cluster
     store: Store
     builder: ImageBuilder
+    watcher: Watcher | None = None
+    """Tells of changes of this cluster's jobs; None where jobs are polled."""

@@ -31,6 +31,12 @@ class Target:
     zone: str = "local"
     cluster: str = "local"
     namespace: str = "default"
+    gcp_conn_id: str = ""
+    """Airflow connection with Google credentials, for the bucket and a GKE cluster; empty on the local platform."""
+    kubernetes_conn_id: str = ""
+    """Airflow connection with the kubeconfig; empty but on ``kubernetes``."""
+    endpoint: str = ""
+    """How a GKE cluster is reached: ``public``, ``private``, ``dns``; empty: as the cluster says."""
     service_account: str | None = None
     queue: str | None = None
     max_parallel: int | None = None
