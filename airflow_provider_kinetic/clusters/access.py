@@ -117,7 +117,9 @@ class Bearer(httpx.Auth):
         if self._tokens is None:
             yield request
             return
-        token: str = self._tokens.current() or await asyncio.to_thread(self._tokens.get)
+        token = self._tokens.current()
+        if token is None:
+            token = await asyncio.to_thread(self._tokens.get)
         response = yield _signed(request, token)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             yield _signed(request, await asyncio.to_thread(self._tokens.get, token))
