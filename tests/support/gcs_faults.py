@@ -53,6 +53,13 @@ class Faults:
         with self._lock:
             self._planned.setdefault(kind, deque()).extend([fault] * times)
 
+    def clear(self) -> None:
+        """All is well again."""
+        with self._lock:
+            self._planned.clear()
+        self.denied.clear()
+        self.latency = 0.0
+
     def next(self, kind: str) -> Fault:
         """Count a request; what shall happen to it."""
         with self._lock:
