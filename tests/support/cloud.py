@@ -3,8 +3,9 @@
 with Cloud.opened(tmp_path, service_accounts=["trainer"]) as cloud:
     db = Installation(connections=cloud.connections(namespace="team"))
 
-``cloud.enter(monkeypatch)`` makes this process, its tasks and its hooks use it. Pods are processes of this machine that run
-this interpreter whatever their image; ``add_image`` names another one, an environment of the local builder for example.
+``cloud.enter(monkeypatch)`` makes this process, its tasks and its hooks use it. Pods are processes of this
+machine that run this interpreter whatever their image; ``add_image`` names another one, an environment of the local
+builder for example.
 """
 
 from __future__ import annotations

@@ -31,7 +31,12 @@ from airflow_provider_kinetic.operators.run import KineticRunOperator
 from airflow_provider_kinetic.operators.submit import KineticSubmitOperator
 from airflow_provider_kinetic.sensors.job import KineticJobSensor
 
-LOCAL = dict(accelerator="cpu", container_image=sys.executable, stop_grace=1)
+LOCAL = JOB = dict(accelerator="cpu", container_image={image}, stop_grace=1)
+
+
+def note(folder):
+    with Path(folder, "calls").open("a") as out:
+        print(os.environ["JOB_ID"], file=out)
 
 
 def at_the_gate(folder):
@@ -48,6 +53,9 @@ class Shop:
     folder: Path
     db: Installation
     monkeypatch: pytest.MonkeyPatch
+
+    image = sys.executable
+    """What tasks run in unless they say otherwise."""
 
     @classmethod
     @contextmanager
@@ -74,8 +82,9 @@ class Shop:
         return self.folder / "kinetic"
 
     def write(self, source: str) -> None:
-        """Write the DAG file; ``{gate}`` stands for the folder of :meth:`open_gate`."""
-        self.dag_file.write_text(IMPORTS + source.replace("{gate}", str(self.folder)))
+        """Write the DAG file; ``{gate}`` stands for the folder of :meth:`open_gate` and :attr:`calls`."""
+        header = IMPORTS.replace("{image}", repr(self.image))
+        self.dag_file.write_text(header + source.replace("{gate}", str(self.folder)))
 
     def job(self, function: str, **options: Any) -> Any:
         """The one task of a DAG file with this source of a function ``f``, run by a ``KineticRunOperator``."""
@@ -116,6 +125,12 @@ class Shop:
     @property
     def begun(self) -> bool:
         return (self.folder / "begun").exists()
+
+    @property
+    def calls(self) -> list[str]:
+        """For each call of a function that does ``note("{gate}")``: its job."""
+        notes = self.folder / "calls"
+        return notes.read_text().splitlines() if notes.exists() else []
 
     # What there is of jobs.
 
