@@ -1,0 +1,100 @@
+"""Where things live on an API server, and the queries that we ask with: plain values for every kind of client."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+PAGE = 500
+"""Objects in one page of a listing."""
+JOBS = "app=kinetic"
+"""Label selector of Jobs and their pods, ours and upstream's (contract 3.2)."""
+GROUPS = "app=kinetic-pathways"
+"""Label selector of upstream's LeaderWorkerSets and their pods."""
+GROUP_API = "leaderworkerset.x-k8s.io"
+VERSION = "/version"
+API_GROUPS = "/apis/"
+ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+NODES = "/api/v1/nodes"
+
+
+def jobs(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{quote(namespace, safe='')}/jobs"
+
+
+def job(namespace: str, name: str) -> str:
+    return _one(jobs(namespace), name)
+
+
+def pods(namespace: str) -> str:
+    return _core(namespace, "pods")
+
+
+def pod(namespace: str, name: str) -> str:
+    return _one(pods(namespace), name)
+
+
+def log(namespace: str, pod_name: str) -> str:
+    return f"{pod(namespace, pod_name)}/log"
+
+
+def events(namespace: str) -> str:
+    return _core(namespace, "events")
+
+
+def secrets(namespace: str) -> str:
+    return _core(namespace, "secrets")
+
+
+def secret(namespace: str, name: str) -> str:
+    return _one(secrets(namespace), name)
+
+
+def service_account(namespace: str, name: str) -> str:
+    return _one(_core(namespace, "serviceaccounts"), name)
+
+
+def namespace(name: str) -> str:
+    return _one("/api/v1/namespaces", name)
+
+
+def leaderworkersets(namespace: str, version: str = "v1") -> str:
+    return f"/apis/{GROUP_API}/{version}/namespaces/{quote(namespace, safe='')}/leaderworkersets"
+
+
+def leaderworkerset(namespace: str, name: str, version: str = "v1") -> str:
+    return _one(leaderworkersets(namespace, version), name)
+
+
+def of_job(name: str) -> dict[str, str]:
+    """Query for the pods of a Job or of a LeaderWorkerSet."""
+    return {"labelSelector": f"job-name={name}"}
+
+
+def about(name: str) -> dict[str, str]:
+    """Query for the events about one object."""
+    return {"fieldSelector": f"involvedObject.name={name}"}
+
+
+def page(selector: str, after: str = "", limit: int = PAGE) -> dict[str, str]:
+    """Query for one page of a listing; ``after`` is the ``continue`` of the page before."""
+    query = {"labelSelector": selector, "limit": str(limit)}
+    return {**query, "continue": after} if after else query
+
+
+def watch(selector: str, resource_version: str, seconds: int) -> dict[str, str]:
+    """Query for the changes since ``resource_version``, with bookmarks, for at most so many seconds."""
+    return {
+        "labelSelector": selector,
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": resource_version,
+        "timeoutSeconds": str(seconds),
+    }
+
+
+def _core(namespace: str, plural: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/{plural}"
+
+
+def _one(collection: str, name: str) -> str:
+    return f"{collection}/{quote(name, safe='')}"
