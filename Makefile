@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
-LONG := live kills browser
+LONG := live kills browser interop
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all $(LONG:%=test-%) lint bench constraints clean
@@ -49,7 +49,7 @@ ui: $(READY)
 	@$(BIN)/python -m demo.ui
 
 test: $(READY)
-	$(PYTEST) -n 3 -m 'not live and not kills and not browser'
+	$(PYTEST) -n 3 -m 'not live and not kills and not browser and not interop'
 
 test-all: $(LONG:%=test-%)
 
@@ -69,4 +69,4 @@ bench: $(READY)
 	done
 
 clean:
-	rm -rf $(VENV) .demo .test-all build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo .interop .test-all build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -164,6 +164,7 @@ class PodWorker:
                 self._tell("Failed", f"Error: {error}", kind="Warning")
                 self._stopping.wait(_SYNC)
                 continue
+            argv = [image.files.get(word, word) for word in argv]
             if argv and argv[0] in ("python", "python3"):
                 argv[0] = image.python
             self._tell("Created", f"Created container: {spec['name']}")
