@@ -39,6 +39,9 @@ ARG_CONN_ID = _arg(
     ("--conn-id",), help="Connection of type kinetic (default: kinetic_default)", default="kinetic_default"
 )
 ARG_NAMESPACE = _arg(("--namespace",), help="Namespace of the jobs (default: the connection's)")
+ARG_ALL_NAMESPACES = _arg(
+    ("--all-namespaces", "-A"), help="In every namespace that the connection may list jobs in", action="store_true"
+)
 ARG_TAIL = _arg(("--tail",), help="Only the last N lines", type=_positive, metavar="N")
 ARG_FOLLOW = _arg(
     ("--follow", "-f"), help="Go on until the job is over; Ctrl-C leaves the job alone", action="store_true"
@@ -89,6 +92,7 @@ def get_kinetic_cli_commands() -> list[GroupCommand]:
         "Cancel and remove jobs that no task of this Airflow wants any more",
         ARG_CONN_ID,
         ARG_NAMESPACE,
+        ARG_ALL_NAMESPACES,
         ARG_DRY_RUN,
         ARG_OLDER_THAN,
         ARG_OUTPUT,

@@ -25,6 +25,7 @@ def listed(job: JobSummary, handle: JobHandle | None) -> Row:
     task = asdict(identity) if identity else dict.fromkeys(("dag_id", "task_id", "run_id", "map_index"))
     task.pop("try_number", None)
     known = {key: getattr(handle, name, None) for key, name in _FROM_HANDLE.items()}
+    known["namespace"] = known["namespace"] or job.namespace or None
     return {"job_id": job.job_id, **_state(job.status), **known, **task}
 
 

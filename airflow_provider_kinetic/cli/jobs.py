@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kinetic.cli import description
 from airflow_provider_kinetic.cli.command import actor, audited, command, open_job, tell
-from airflow_provider_kinetic.cli.ending import clean, longest_wait, status_of
 from airflow_provider_kinetic.cli.output import show, show_one
+from airflow_provider_kinetic.hooks.ending import clean, longest_wait, status_of
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.model.errors import ConfigurationError, KineticError
 from airflow_provider_kinetic.model.handle import JobHandle

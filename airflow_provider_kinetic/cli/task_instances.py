@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from airflow_provider_kinetic.hooks.journal import KEY
-from airflow_provider_kinetic.lifecycle.gc import TaskFacts
+from airflow_provider_kinetic.hooks.task_facts import TO_THE_END
+from airflow_provider_kinetic.lifecycle.gc import Facts, TaskFacts
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.spec import TaskIdentity
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-_TO_THE_END = frozenset({"KineticRunOperator", "@task.kinetic"})
-"""Operators whose job never outlives their success. Of others it is not known, so their jobs are left alone."""
 
 
 @contextmanager
@@ -40,6 +39,17 @@ def database() -> Iterator[Session]:
             f"Airflow's database could not be asked: {str(failed).splitlines()[0]}",
             advice="Run this where AIRFLOW_HOME and `[database] sql_alchemy_conn` are those of the scheduler.",
         ) from failed
+
+
+@contextmanager
+def asked() -> Iterator[Facts]:
+    """Asks the database, which is opened with the first question.
+
+    :raises ConfigurationError: as :func:`database`, with the question.
+    """
+    with ExitStack() as stack:
+        session = cache(lambda: stack.enter_context(database()))
+        yield lambda identity: facts(session(), identity)
 
 
 def _check(session: Session) -> None:
@@ -75,7 +85,7 @@ def facts(session: Session, identity: TaskIdentity) -> TaskFacts | None:
     return TaskFacts(
         state=None if state is None else str(state),
         newest_job_id=_newest_job(session, identity),
-        outlived=_TO_THE_END.isdisjoint({operator, custom_name}),
+        outlived=TO_THE_END.isdisjoint({operator, custom_name}),
     )
 
 

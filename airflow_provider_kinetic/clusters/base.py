@@ -30,6 +30,8 @@ class JobSummary:
     status: JobStatus
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = ""
+    """Empty where the cluster has no namespaces."""
 
 
 class Cluster(Protocol):
@@ -56,8 +58,11 @@ class Cluster(Protocol):
     def tail(self, handle: JobHandle, lines: int = 100) -> str:
         """Last output of the newest attempt, straight from the machine; empty when it is gone."""
 
-    def list(self) -> list[JobSummary]:
-        """Every live object of this cluster and namespace, newest first."""
+    def list(self, *, everywhere: bool = False) -> list[JobSummary]:
+        """Every live object of this cluster and namespace, newest first.
+
+        :param everywhere: of all namespaces that the caller may list; of this one alone where that cannot be found out.
+        """
 
     def check(self) -> str:
         """One line of what was found when all is well (for the connection test).

@@ -123,7 +123,7 @@ class LocalCluster:
             return ""
         return b"".join(output[-lines:]).decode("utf-8", "replace")
 
-    def list(self) -> builtins.list[JobSummary]:
+    def list(self, *, everywhere: bool = False) -> builtins.list[JobSummary]:  # noqa: ARG002 (one folder, one owner)
         """Every job below the root, newest first (``Cluster.list``)."""
         found: builtins.list[tuple[float, JobSummary]] = []
         with _failures(f"{self.root} could not be listed"):
@@ -250,6 +250,7 @@ def _summary(record: Record) -> JobSummary:
         status=status_of(record),
         labels=manifest["labels"],
         annotations=manifest["annotations"],
+        namespace=manifest["namespace"],
     )
 
 

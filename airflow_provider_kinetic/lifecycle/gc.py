@@ -7,6 +7,7 @@ task, and where it cannot be sure it keeps the job: a job too many costs money, 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +49,44 @@ class TaskFacts:
     """Its job may go on after the task's success: it submits, and later tasks observe."""
 
 
+Facts = Callable[[TaskIdentity], TaskFacts | None]
+"""Asks Airflow of a task instance: None where there is none any more. Raises :class:`Unanswered`."""
+
+
+class Unanswered(Exception):
+    """Airflow did not say; the message is why, in words for people."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A job, what is to be done with it, and, once it was tried, how that went."""
+
+    job: JobSummary
+    verdict: Verdict
+    outcome: str | None = None
+    failed: bool = False
+
+    @property
+    def due(self) -> bool:
+        return self.verdict.action in (Action.CANCEL, Action.REMOVE)
+
+
+def judge_all(
+    jobs: Iterable[JobSummary], installation: str, facts: Facts, *, older_than: float, now: float
+) -> list[Judged]:
+    """A verdict for every job of a listing; where Airflow does not answer the job is kept."""
+
+    def verdict(job: JobSummary) -> Verdict:
+        identity = owner(job)
+        try:
+            task = facts(identity) if identity and ours(job, installation) else None
+        except Unanswered as why:
+            return Verdict(Action.KEEP, f"Airflow did not say how its task is: {why}")
+        return judge(job, installation, task, older_than=older_than, now=job.status.server_time or now)
+
+    return [Judged(job, verdict(job)) for job in jobs]
+
+
 def owner(job: JobSummary) -> TaskIdentity | None:
     """The task instance that a job's annotations name; None for jobs of upstream's client."""
     said = {key: job.annotations.get(f"{ANNOTATION}/{key}") for key in ("dag", "task", "run")}
@@ -66,7 +105,7 @@ def ours(job: JobSummary, installation: str) -> bool:
 
 
 def judge(job: JobSummary, installation: str, task: TaskFacts | None, *, older_than: float, now: float) -> Verdict:
-    """Pure core of ``airflow kinetic gc``.
+    """Pure core of ``airflow kinetic gc`` and of the DAG that does the same.
 
     :param task: None: there is no such task instance any more.
     :param older_than: seconds since its end for which a job that is over is kept, so that a failure can be looked at.

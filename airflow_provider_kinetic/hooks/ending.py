@@ -1,11 +1,13 @@
-"""Ending jobs from the command line, and what is said of them afterwards."""
+"""Ending jobs of tasks that are not at work any more: from the command line, and what gc has found."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from airflow_provider_kinetic.clusters.base import JobSummary
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.lifecycle.cleanup import Halves, mark_of
+from airflow_provider_kinetic.model.errors import JobConflict
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 
@@ -35,3 +37,22 @@ def clean(hook: KineticHook, handle: JobHandle, *, by: str, halves: Halves | Non
     :raises ConfigurationError: it still runs.
     """
     hook.cleanup(handle, by=by, halves=halves, known=status_of(hook, handle), force=False)
+
+
+def end(hook: KineticHook, job: JobSummary, *, cancel: bool, by: str) -> None:
+    """Cancel a job of a listing, or only remove what it left.
+
+    :raises JobNotFound: the store knows nothing of it.
+    :raises JobConflict: the store knows that id as the name of another object, so a label lies.
+    """
+    handle = hook.attach(job.job_id)
+    if handle.k8s_name != job.name or job.namespace not in ("", handle.namespace):
+        raise JobConflict(
+            f"The object {job.name} says that it is job {job.job_id}, which is {handle.k8s_name} in namespace "
+            f"{handle.namespace}.",
+            advice="Nothing was done. Find out who made the object.",
+        )
+    hook = KineticHook.of(handle, hook.kinetic_conn_id)
+    if cancel:
+        hook.cancel(handle, by=by, wait=longest_wait(handle))
+    clean(hook, handle, by=by)
