@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
+from command_line import CommandLine
+from command_line import command_line as command_line_of
 from installation import local_connection
 from project import until
 
@@ -122,21 +124,8 @@ def parser() -> Any:
 
 
 @pytest.fixture
-def command_line(parser: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def run(*words: str, code: int = 0) -> str:
-        args = parser.parse_args(["kinetic", *words])
-        capsys.readouterr()
-        ended = 0
-        try:
-            args.func(args)
-        except SystemExit as exit:
-            ended = int(exit.code or 0)
-        out, err = capsys.readouterr()
-        sys.stderr.write(err)
-        assert ended == code, f"{words} ended with {ended}\n{out}\n{err}"
-        return out
-
-    return run
+def command_line(parser: Any, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return command_line_of(parser, capsys)
 
 
 @pytest.fixture

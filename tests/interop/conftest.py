@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cloud import Cloud
+from cloud_shop import PATIENCE, CloudShop
+from command_line import CommandLine, command_line
 from identity_server import IdentityServer
-from upstream import Upstream
+from installation import Installation
+from kube import conditions
+from kube.errors import Object
+from leader_worker_sets import LeaderWorkerSets
+from project import until
+from upstream import BUCKET, CLUSTER, PROJECT, ZONE, Upstream
+from workers import NO_WAITING
 
 FUNCTIONS = """
 import sys
@@ -19,6 +30,13 @@ def add(a, b):
     print("adding", a, "and", b)
     print("done", file=sys.stderr)
     return {"sum": a + b, "pair": (a, b)}
+
+
+def count(gate="/"):
+    print("counting")
+    while not Path(gate).exists():
+        time.sleep(0.02)
+    return {"sum": 3, "of": [1, 2]}
 
 
 def fail(text):
@@ -44,10 +62,21 @@ def wait(gate):
 """
 """What users run, the same for both clients."""
 
+TWO_HOSTS = {
+    "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
+    "cloud.google.com/gke-tpu-topology": "2x2x2",
+}
+"""Labels of the nodes of a ``v5p-8``."""
+
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with Cloud.opened(tmp_path_factory.mktemp("cloud"), service_accounts=["kinetic"]) as cloud:
+    with (
+        Cloud.opened(tmp_path_factory.mktemp("cloud"), service_accounts=["kinetic"]) as cloud,
+        LeaderWorkerSets(cloud.kube),
+    ):
+        for number in range(2):
+            cloud.kube.add_node(f"tpu-{number}", labels=TWO_HOSTS, allocatable={"google.com/tpu": "4"})
         yield cloud
 
 
@@ -58,3 +87,61 @@ def upstream(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         Upstream.opened(cloud, identity, tmp_path_factory.mktemp("upstream"), FUNCTIONS) as upstream,
     ):
         yield upstream
+
+
+@pytest.fixture
+def shop(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudShop]:
+    """DAG files of ours, on the cluster that upstream's client uses."""
+    for name, value in NO_WAITING.items():
+        monkeypatch.setenv(name, value)
+    shop = CloudShop(tmp_path, Installation(), monkeypatch, cloud)
+    shop.connect(project=PROJECT, zone=ZONE, cluster=CLUSTER, bucket=BUCKET)
+    shop.dag_file.parent.mkdir()
+    yield shop
+    shop.open_gate()
+    cloud.heal()
+
+
+@pytest.fixture
+def submit(shop: CloudShop) -> Callable[..., str]:
+    """``submit("add", 1, 2)``: a task of ours submits a job; gives its id. Options are the operator's."""
+    numbers = itertools.count(1)
+
+    def submit(function: str, *args: Any, **options: Any) -> str:
+        given = {"task_id": "submit", "op_args": list(args), **options}
+        operator = f"KineticSubmitOperator(**{{**JOB, **{given!r}}}, python_callable={function})"
+        shop.write(f"{FUNCTIONS}\n\nwith DAG('shop', schedule=None) as dag:\n    {operator}\n")
+        result = shop.run("submit", run_id=f"run_{next(numbers)}")
+        assert result.state == "success", result.error
+        return str(result.value)
+
+    return submit
+
+
+@pytest.fixture
+def kinetic(
+    shop: CloudShop,  # noqa: ARG001 (the connection)
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> CommandLine:
+    """``kinetic("jobs", "list")``: our ``airflow kinetic …``."""
+    from airflow.cli.cli_parser import get_parser
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # what a command sets is taken back after the test
+    return command_line(get_parser(), capsys)
+
+
+@pytest.fixture
+def over(cloud: Cloud) -> Callable[[str], str]:
+    """Wait for the end of a job, of whomever; gives its id."""
+
+    def over(job_id: str) -> str:
+        name = f"kinetic-{job_id}"
+        until(lambda: any(job["metadata"]["name"] == name and ended(job) for job in cloud.jobs()), PATIENCE)
+        return job_id
+
+    return over
+
+
+def ended(job: Object) -> bool:
+    return conditions.holds(job, "Complete") or conditions.holds(job, "Failed")

@@ -26,6 +26,15 @@ def test_an_exception_comes_back_with_its_remote_traceback(upstream: Upstream) -
     assert "in fail" in caught.value.notes[0]
 
 
+def test_a_group_of_hosts(upstream: Upstream) -> None:
+    job_id = upstream.submit("add", 1, 2, accelerator="v5p-8")
+    assert upstream.attach(job_id)["backend"] == "pathways"
+    until(lambda: upstream.handle(job_id, "status") == "SUCCEEDED")
+    assert job_id in upstream.list_jobs()
+    assert upstream.handle(job_id, "result") == {"sum": 3, "pair": (1, 2)}
+    assert job_id not in upstream.list_jobs()
+
+
 def test_its_command_line(upstream: Upstream) -> None:
     job_id = upstream.submit("add", 1, 2)
     code, text = upstream.cli("jobs", "status", job_id)
