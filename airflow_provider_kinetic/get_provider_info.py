@@ -24,7 +24,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors.job"),
         "triggers": _modules("triggers.job"),
-        "hooks": _modules("hooks.kinetic"),
+        "hooks": _modules("hooks.gcs", "hooks.gke", "hooks.kinetic", "hooks.kubernetes"),
         "task-decorators": [{"name": "kinetic", "class-name": f"{_PACKAGE}.decorators.kinetic.kinetic_task"}],
         "extra-links": [
             f"{_PACKAGE}.links.job.{link}" for link in ("KineticJobLink", "KineticLogsLink", "KineticOutputsLink")
@@ -43,6 +43,7 @@ def get_provider_info() -> dict[str, Any]:
                         "cluster": "kinetic-cluster",
                         "namespace": "default",
                         "gcp_conn_id": "google_cloud_default",
+                        "kubernetes_conn_id": "kubernetes_default",
                     },
                 },
                 "conn-fields": _connection_fields(),
@@ -74,12 +75,20 @@ def _connection_fields() -> dict[str, Any]:
         "cluster": _text("Cluster", "Name of the cluster. Default: kinetic-cluster; on local: local."),
         "namespace": _text("Namespace", "Namespace of the jobs. Default: default."),
         "gcp_conn_id": _text("Google connection", "Connection with Google credentials. Default: google_cloud_default."),
-        "kubernetes_conn_id": _text("Kubernetes connection", "Connection with the kubeconfig (platform kubernetes)."),
+        "kubernetes_conn_id": _text(
+            "Kubernetes connection",
+            "Connection with the kubeconfig (platform kubernetes). Default: kubernetes_default.",
+        ),
+        "endpoint": {
+            "label": "Endpoint",
+            "description": "How the GKE cluster is reached. Default: public where it has that, else private, else dns.",
+            "schema": {"type": ["string", "null"], "enum": ["public", "private", "dns", None]},
+        },
         "bucket": _text(
             "Bucket", "Bucket of the jobs' objects. Default: {project}-kn-{cluster}-jobs. On local a folder."
         ),
         "output_root": _text("Output root", "Where outputs lie. Default: `outputs` in the bucket."),
-        "service_account": _text("Service account", "Kubernetes service account of the jobs."),
+        "service_account": _text("Service account", "Kubernetes service account of the jobs. Default on gke: kinetic."),
         "queue": _text("Queue", "Kueue queue of the jobs."),
         "max_parallel": {
             "label": "Parallel jobs",

@@ -27,12 +27,20 @@ CONN_TYPE = "kinetic"
 PLATFORMS: tuple[str, ...] = get_args(Platform)
 
 _EVERYWHERE = frozenset({"platform", "cluster", "namespace", "bucket", "output_root"})
-_CLOUD = frozenset({"project", "zone", "gcp_conn_id", "kubernetes_conn_id", "service_account", "queue"})
+_GKE = frozenset({"endpoint"})
+_KUBERNETES = frozenset({"kubernetes_conn_id"})
+_CLOUD = frozenset({"project", "zone", "gcp_conn_id", "service_account", "queue"}) | _GKE | _KUBERNETES
 _LOCAL = frozenset({"max_parallel", "emulate_accelerators"})
 FIELDS = _EVERYWHERE | _CLOUD | _LOCAL
 """Every field of the connection."""
 
 _ENVIRONMENT = {name: f"KINETIC_{name.upper()}" for name in ("project", "zone", "cluster", "namespace")}
+_DEFAULTS = {"gcp_conn_id": "google_cloud_default", "kubernetes_conn_id": "kubernetes_default"}
+_ENDPOINTS = ("public", "private", "dns")
+_SERVICE_ACCOUNT = "kinetic"
+"""Of jobs on a cluster that upstream's client has made (contract 1.6)."""
+_BOUNDARY = {"gke": "project", "kubernetes": "cluster"}
+"""The field that a task or a handle cannot change where the connection names it: it says who is sent a token."""
 _UPSTREAM = {"zone": "us-central1-a", "cluster": "kinetic-cluster", "namespace": "default"}  # contract 1.4
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -60,6 +68,7 @@ def target_of(
     platform = _platform(given.get("platform"), kinetic_conn_id)
     emulate = _boolean(given, "emulate_accelerators")
     _check_honoured(given, platform, emulate)
+    _check_boundary(given, overrides or {}, platform, kinetic_conn_id)
     common: dict[str, Any] = {
         "kinetic_conn_id": kinetic_conn_id,
         "service_account": sources.text("service_account"),
@@ -187,19 +196,33 @@ def _cloud_target(platform: Platform, sources: _Sources, common: dict[str, Any])
             advice="Set `project` in the connection, or the variable KINETIC_PROJECT, or [kinetic] project.",
         )
     bucket = _bucket(bucket, f"{project}-kn-{cluster}-jobs")
-    kubeconfig = sources.text("kubernetes_conn_id") or "kubernetes_default"
-    uri = f"gke://{project}/{zone}/{cluster}" if platform == "gke" else f"kubernetes://{kubeconfig}/{cluster}"
     return Target(
         platform=platform,
         store_root=f"gs://{bucket}",
         output_root=_location("output_root", sources.text("output_root") or f"gs://{bucket}/outputs", "gs"),
-        cluster_uri=uri,
         project=project,
         zone=zone,
         cluster=cluster,
         namespace=namespace,
-        **common,
+        gcp_conn_id=sources.text("gcp_conn_id") or _DEFAULTS["gcp_conn_id"],
+        **(common | _reach(platform, sources, f"{project}/{zone}/{cluster}", cluster)),
     )
+
+
+def _reach(platform: Platform, sources: _Sources, path: str, cluster: str) -> dict[str, Any]:
+    """How the platform finds its cluster."""
+    if platform == "gke":
+        account = sources.text("service_account") or _SERVICE_ACCOUNT
+        return {"cluster_uri": f"gke://{path}", "endpoint": _endpoint(sources), "service_account": account}
+    conn_id = sources.text("kubernetes_conn_id") or _DEFAULTS["kubernetes_conn_id"]
+    return {"cluster_uri": f"kubernetes://{conn_id}/{cluster}", "kubernetes_conn_id": conn_id}
+
+
+def _endpoint(sources: _Sources) -> str:
+    value = sources.text("endpoint") or ""
+    if value and value not in _ENDPOINTS:
+        raise _bad("endpoint", value, f"one of {', '.join(_ENDPOINTS)}, or nothing for what the cluster offers")
+    return value
 
 
 def _extras(conn: Connection | Mapping[str, Any], conn_id: str) -> dict[str, Any]:
@@ -232,12 +255,28 @@ def _check_honoured(given: Mapping[str, Any], platform: Platform, emulate: bool)
         honoured = _EVERYWHERE | _LOCAL | (_CLOUD if emulate else frozenset())
         advice = "Remove it, or set `emulate_accelerators` to accept what only a cloud platform has."
     else:
-        honoured = _EVERYWHERE | _CLOUD - ({"kubernetes_conn_id"} if platform == "gke" else frozenset())
+        honoured = _EVERYWHERE | _CLOUD - (_KUBERNETES if platform == "gke" else _GKE)
         advice = "Remove it from the connection."
     # An untouched check box and its default say nothing.
     stray = sorted(name for name in set(given) - honoured if given[name] is not False)
     if stray:
         raise ConfigurationError(f"The platform {platform!r} cannot honour the field `{stray[0]}`.", advice=advice)
+
+
+def _check_boundary(given: Mapping[str, Any], overrides: Mapping[str, Any], platform: Platform, conn_id: str) -> None:
+    """Credentials go to the clusters of the connection alone, whatever a task or the handle of a job says.
+
+    On GKE any project whose cluster the credentials may look up would be sent a token, so the project that the
+    connection names is the limit. On ``kubernetes`` the kubeconfig says where the server is, so another
+    name of the cluster means that the wrong connection was taken.
+    """
+    name = _BOUNDARY.get(platform)
+    if name is None or name not in given or overrides.get(name) in (None, given[name]):
+        return
+    raise ConfigurationError(
+        f"The connection `{conn_id}` is for the {name} {given[name]!r}, not for {overrides[name]!r}.",
+        advice=f"Pass a `kinetic_conn_id` of that {name}, or leave `{name}` out of the connection: it then reaches any.",
+    )
 
 
 def _location(name: str, value: str, scheme: str) -> str:

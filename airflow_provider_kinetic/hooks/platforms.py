@@ -8,14 +8,19 @@ reads a connection loads no SDK.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from airflow_provider_kinetic.clusters.access import Access
+    from airflow_provider_kinetic.clusters.base import Cluster
     from airflow_provider_kinetic.lifecycle.ports import Ports
     from airflow_provider_kinetic.model.target import Target
+
+T = TypeVar("T")
 
 
 def _local(target: Target) -> Ports:
@@ -32,20 +37,75 @@ def _local(target: Target) -> Ports:
     )
 
 
-def _not_yet(target: Target) -> Ports:
-    raise ConfigurationError(
-        f"The platform {target.platform!r} is not in this version yet.",
-        advice='Set `platform` of the connection to "local"; with `emulate_accelerators` the same DAG file runs there.',
+def _gke(target: Target) -> Ports:
+    """No network: the cluster is looked up when it is first asked."""
+
+    def access() -> Access:
+        from airflow_provider_kinetic.hooks.gke import GKECluster, KineticGKEHook
+
+        cluster = GKECluster(target.project, target.zone, target.cluster)
+        return KineticGKEHook(target.gcp_conn_id).access(cluster, target.endpoint)
+
+    return _on_kubernetes(target, access)
+
+
+def _kubernetes(target: Target) -> Ports:
+    """The kubeconfig is read when the cluster is first asked."""
+
+    def access() -> Access:
+        from airflow_provider_kinetic.hooks.kubernetes import KineticKubernetesHook
+
+        return KineticKubernetesHook(target.kubernetes_conn_id).access()
+
+    return _on_kubernetes(target, access)
+
+
+def _on_kubernetes(target: Target, access: Callable[[], Access]) -> Ports:
+    from airflow_provider_kinetic.builders.named import NamedBuilder
+    from airflow_provider_kinetic.hooks.gcs import KineticGCSHook
+    from airflow_provider_kinetic.lifecycle.ports import Ports
+
+    def cluster() -> Cluster:
+        from airflow_provider_kinetic.clusters.kubernetes import KubernetesCluster
+
+        return KubernetesCluster(access(), target.namespace)
+
+    return Ports(
+        cluster=late(cluster),
+        store=KineticGCSHook(target.gcp_conn_id).store(),
+        builder=NamedBuilder(target.platform),
     )
 
 
-PLATFORMS: dict[str, Callable[[Target], Ports]] = {"gke": _not_yet, "kubernetes": _not_yet, "local": _local}
+def late(make: Callable[[], T]) -> T:
+    """Stands for an object that is made when it is first used: reading a result asks nothing about a cluster.
+
+    Making it may block: a program with an event loop touches it in a thread first.
+    """
+    return cast("T", _Late(make))
+
+
+class _Late:
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._making = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        """Of the real object. One that could not be made is tried again at the next use."""
+        with self._making:
+            made = self.__dict__.get("_made")
+            if made is None:
+                made = self.__dict__["_made"] = self._make()
+        return getattr(made, name)
+
+
+PLATFORMS: dict[str, Callable[[Target], Ports]] = {"gke": _gke, "kubernetes": _kubernetes, "local": _local}
 
 
 def open_ports(target: Target) -> Ports:
     """Cluster, store and image builder of a target.
 
-    :raises ConfigurationError: nothing is registered for its platform, or not in this version.
+    :raises ConfigurationError: nothing is registered for its platform.
     """
     try:
         opener = PLATFORMS[target.platform]
