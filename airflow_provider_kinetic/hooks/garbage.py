@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_kinetic.hooks.ending import end
 from airflow_provider_kinetic.hooks.installation import installation_id
-from airflow_provider_kinetic.lifecycle.gc import Action, judge_all
+from airflow_provider_kinetic.lifecycle.gc import Action, judge_all, owner
 from airflow_provider_kinetic.model.errors import KineticError
 
 if TYPE_CHECKING:
@@ -37,6 +37,14 @@ def judged(hook: KineticHook, facts: Facts, *, older_than: float, everywhere: bo
     places = ("", hook.target.namespace)
     chosen = [job for job in jobs if everywhere or job.namespace in places]
     return judge_all(chosen, installation_id(), facts, older_than=older_than, now=time.time())
+
+
+def line(each: Judged) -> str:
+    """For a log: what is done with a job, and why."""
+    job, task = each.job, owner(each.job)
+    place = f" of {task.dag_id}.{task.task_id} in {task.run_id}" if task else ""
+    done = f" [{each.outcome}]" if each.outcome else ""
+    return f"{each.verdict.action.value}: {job.job_id}{place}, {job.status.state.value}: {each.verdict.reason}{done}"
 
 
 def carry_out(hook: KineticHook, plan: list[Judged], *, by: str) -> list[Judged]:

@@ -109,6 +109,7 @@ def route(method: str, pattern: str, name: str) -> Callable[[Handler], Handler]:
 
 TASK = r"task-instances/(?P<ti_id>[^/]+)"
 RUN = r"dag-runs/(?P<dag_id>[^/]+)/(?P<run_id>[^/]+)"
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 STORE = r"store/ti/(?P<ti_id>[^/]+)"
 XCOM = r"xcoms/(?P<dag_id>[^/]+)/(?P<run_id>[^/]+)/(?P<task_id>[^/]+)/(?P<key>.+?)"
 
@@ -202,6 +203,17 @@ def states(call: Call) -> httpx.Response:
     return httpx.Response(OK, json={"task_states": runs})
 
 
+@route("GET", r"task-instances/breadcrumbs", "GET breadcrumbs")
+def breadcrumbs(call: Call) -> httpx.Response:
+    """Of the task instances that have ended."""
+    found = [
+        {"task_id": row.key.task_id, "map_index": row.key.map_index, "state": row.state, "operator": row.operator}
+        for row in call.db.rows.values()
+        if (row.key.dag_id, row.key.run_id) == (call.params["dag_id"], call.params["run_id"]) and row.state in ENDED
+    ]
+    return httpx.Response(OK, json={"breadcrumbs": [{**each, "duration": 1.0} for each in found]})
+
+
 # Runs, connections, variables.
 
 
@@ -214,7 +226,7 @@ def _dag_run(db: Installation, dag_id: str, run_id: str) -> dict[str, Any]:
         "end_date": None,
         "run_type": "manual",
         "state": "running",
-        "conf": {},
+        "conf": db.confs.get(run_id, {}),
         "consumed_asset_events": [],
         "clear_number": db.clear_numbers.get(run_id, 0),
         "partition_key": None,

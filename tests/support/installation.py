@@ -43,6 +43,8 @@ class TaskRow:
     key: TaskKey
     max_tries: int = 0
     """The task's ``retries``; grows when a user clears the task."""
+    operator: str = ""
+    """Name of the operator's class."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     try_number: int = 1
     state: str | None = "queued"
@@ -77,6 +79,8 @@ class Installation:
     rows: dict[TaskKey, TaskRow] = field(default_factory=dict)
     clear_numbers: dict[str, int] = field(default_factory=dict)
     """How often anything of a run was cleared, by run id."""
+    confs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What a run was triggered with, by run id; only in memory."""
     calls: list[str] = field(default_factory=list)
     """Requests of this process, in order: ``"POST xcom job_id"``."""
     path: Path | None = None
@@ -131,10 +135,10 @@ class Installation:
 
     # What scheduler and user do.
 
-    def queue(self, key: TaskKey, *, max_tries: int = 0) -> None:
+    def queue(self, key: TaskKey, *, max_tries: int = 0, operator: str = "") -> None:
         """Queue the first try, where there was none yet."""
         with self.transaction():
-            self.rows.setdefault(key, TaskRow(key, max_tries=max_tries))
+            self.rows.setdefault(key, TaskRow(key, max_tries=max_tries, operator=operator))
 
     def retry(self, key: TaskKey) -> None:
         """Queue the next try after a failed one or a lost worker: the state store stays, the deferral is forgotten."""

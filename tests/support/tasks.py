@@ -62,7 +62,7 @@ def run(task: Any, db: Installation, *, run_id: str = "run_1", map_index: int = 
     The first call queues the first try; later ones need ``db.retry``, ``db.clear`` before them.
     """
     key = TaskKey(task.dag_id, task.task_id, run_id, map_index)
-    db.queue(key, max_tries=task.retries or 0)
+    db.queue(key, max_tries=task.retries or 0, operator=task.task_type)
     deferrals, events = [], []
     with captured_log() as log:
         while (outcome := work(task, db, key)) and (trigger := db.rows[key].trigger) is not None:
