@@ -1,0 +1,320 @@
+"""One watch of Kinetic's Jobs and pods for everything in a process that follows jobs of one namespace.
+
+Every follower of a job costs an entry in memory and nothing on the wire (``design`` 3.8): two streams tell of all jobs.
+Watches are shared by event loop, :attr:`Access.key` and namespace, so two identities never see with each other's
+rights. The first follower opens a watch, the last one closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from airflow_provider_kinetic.clusters import kubernetes_api as api
+from airflow_provider_kinetic.clusters.access import Access
+from airflow_provider_kinetic.clusters.base import Subscription
+from airflow_provider_kinetic.clusters.clients import async_client
+from airflow_provider_kinetic.clusters.kubernetes_api import paths
+from airflow_provider_kinetic.clusters.watch_cache import LISTED, Cache, Entry
+from airflow_provider_kinetic.clusters.watch_events import Explainer
+from airflow_provider_kinetic.clusters.watch_stream import TIMING, Feed, ServerClock, Timing, problem_of
+from airflow_provider_kinetic.model.errors import ClusterError, InfrastructureError
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.kubernetes.objects import entries
+from airflow_provider_kinetic.model.status import JobState, JobStatus
+
+POLLED = "pathways"
+"""Backend of upstream's LeaderWorkerSets: few, and of another kind (contract 8.3)."""
+LOOKUPS = 8
+"""Requests about single jobs that are under way at once."""
+SETTLE = 0.05
+"""Seconds: changes come in bursts (a pod ends, its Job counts it, its Job is complete), and one look serves all."""
+
+
+class KubernetesWatcher:
+    """Tells of changes of the Jobs of one namespace (:class:`~airflow_provider_kinetic.clusters.base.Watcher`)."""
+
+    def __init__(self, access: Access, namespace: str, timing: Timing = TIMING) -> None:
+        self._access, self._namespace, self._timing = access, namespace, timing
+        self._shared_by = (access.key, namespace)
+
+    def follow(self, handle: JobHandle) -> AbstractAsyncContextManager[Subscription] | None:
+        """Follow a job; None for upstream's LeaderWorkerSets, which are polled."""
+        return None if handle.backend == POLLED else self._following(handle.k8s_name)
+
+    @asynccontextmanager
+    async def _following(self, name: str) -> AsyncIterator[Subscription]:
+        loop = asyncio.get_running_loop()
+        for left in [key for key in _watches if key[0].is_closed()]:
+            del _watches[left]
+        key = (loop, *self._shared_by)
+        watch = _watches.get(key) or _watches.setdefault(key, _Watch(self._access, self._namespace, self._timing))
+        follower = watch.add(name)
+        try:
+            yield follower
+        finally:
+            if watch.remove(follower):
+                _watches.pop(key)
+                await _surely(watch.close())
+
+
+_Key = tuple[asyncio.AbstractEventLoop, tuple[str, ...], str]
+_watches: dict[_Key, _Watch] = {}
+_closing: set[asyncio.Task[None]] = set()
+
+
+async def _surely(closing: Coroutine[Any, Any, None]) -> None:
+    """To its end, also where whoever waits for it is cancelled again and again."""
+    task = asyncio.create_task(closing)
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    await asyncio.shield(task)
+
+
+class _Follower:
+    """One subscription."""
+
+    def __init__(self, watch: _Watch, entry: Entry) -> None:
+        self.entry = entry
+        self._watch = watch
+        self._stirred = asyncio.Event()
+        entry.followers.append(self.stir)
+
+    def stir(self) -> None:
+        self._stirred.set()
+
+    async def status(self) -> JobStatus:
+        self._stirred.clear()
+        return await self._watch.status(self.entry)
+
+    async def changed(self, longest: float | None = None) -> None:
+        if self.entry.fetched_at is not None:  # nothing will tell of it
+            longest = min(self._watch.timing.unwatched, self._watch.timing.unwatched if longest is None else longest)
+        try:
+            async with asyncio.timeout(longest):
+                await self._stirred.wait()
+                await asyncio.sleep(SETTLE)
+        except TimeoutError:
+            pass
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One side of the cache, as a feed's sink."""
+
+    tell: Callable[[str, Any], None]
+    only: Callable[[set[str]], None]
+
+
+class _Watch:
+    """Two feeds, the cache that they fill, and those who follow."""
+
+    def __init__(self, access: Access, namespace: str, timing: Timing) -> None:
+        self.timing = timing
+        self._access, self._namespace = access, namespace
+        self._cache = Cache()
+        self._clock = ServerClock()
+        self._followers: set[_Follower] = set()
+        self._client: httpx.AsyncClient | None = None
+        self._feeds: tuple[Feed, ...] = ()
+        self._problem: InfrastructureError | None = None
+        self._began = time.monotonic()
+        self._explainer = Explainer(self._ask_events, timing)
+        self._requests = asyncio.Semaphore(LOOKUPS)
+        self._lookups: dict[str, asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    # Who follows.
+
+    def add(self, name: str) -> _Follower:
+        follower = _Follower(self, self._cache.entry(name))
+        self._followers.add(follower)
+        return follower
+
+    def remove(self, follower: _Follower) -> bool:
+        """True where that was the last one."""
+        self._followers.discard(follower)
+        entry = follower.entry
+        entry.followers.remove(follower.stir)
+        if not entry.followers:
+            self._explainer.forget(entry)
+        self._cache.release(entry)
+        return not self._followers
+
+    async def close(self) -> None:
+        tasks = [self._task, *self._lookups.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # What is known.
+
+    async def status(self, entry: Entry) -> JobStatus:
+        await self._hearing()
+        if (entry.job is None and not entry.gone) or self._stale(entry):
+            await self._once(f"job {entry.name}", lambda: self._look_up(entry))
+        status = entry.status(self._clock.now())
+        if status.state.terminal and not entry.proved(status):
+            status = await self._prove(entry)
+        if status.state is JobState.PENDING:
+            self._explainer.want(entry)
+        else:
+            self._explainer.forget(entry)
+        return status
+
+    def _stale(self, entry: Entry) -> bool:
+        return entry.fetched_at is not None and time.monotonic() - entry.fetched_at > self.timing.unwatched / 2
+
+    async def _hearing(self) -> None:
+        """Wait for the first listing.
+
+        :raises ClusterError: it does not come, or nothing has been heard for long.
+        """
+        until = self._began + self.timing.answer
+        while not self._synced:
+            refused = any(feed.refused for feed in self._feeds)
+            left = until - time.monotonic()
+            if refused or left <= 0:
+                raise self._silence()
+            try:
+                async with asyncio.timeout(left):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+        if any(feed.lost for feed in self._feeds):
+            raise self._silence()
+
+    @property
+    def _synced(self) -> bool:
+        return bool(self._feeds) and all(feed.synced for feed in self._feeds)
+
+    def _silence(self) -> InfrastructureError:
+        problems = (self._problem, *(feed.problem for feed in self._feeds))
+        return next(
+            (problem for problem in problems if problem is not None),
+            ClusterError(f"The API server {self._access.server} has not answered yet.", advice="It is asked again."),
+        )
+
+    async def _prove(self, entry: Entry) -> JobStatus:
+        """How it ended, when its pod has told of it, or does not any more."""
+        told = asyncio.Event()
+        entry.followers.append(told.set)
+        try:
+            async with asyncio.timeout(self.timing.evidence):
+                while not entry.proved(entry.status(self._clock.now())):
+                    await told.wait()
+                    told.clear()
+        except TimeoutError:
+            await self._once(f"pods {entry.name}", lambda: self._confirm(entry))
+        finally:
+            entry.followers.remove(told.set)
+        return entry.status(self._clock.now())
+
+    # Requests about one job.
+
+    async def _once(self, what: str, ask: Callable[[], Awaitable[None]]) -> None:
+        """All who want the same share one request."""
+        task = self._lookups.get(what)
+        if task is None:
+            task = self._lookups[what] = asyncio.create_task(self._limited(ask))
+            task.add_done_callback(lambda done: self._looked_up(what, done))
+        await asyncio.shield(task)
+
+    def _looked_up(self, what: str, task: asyncio.Task[None]) -> None:
+        """Whoever asked may have left before the answer, which is no reason for a warning."""
+        self._lookups.pop(what, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _limited(self, ask: Callable[[], Awaitable[None]]) -> None:
+        async with self._requests:
+            await ask()
+
+    async def _look_up(self, entry: Entry) -> None:
+        """Only the Job itself decides that there is none."""
+        if entry.job is not None and entry.fetched_at is None:
+            return  # the watch has told of it meanwhile
+        job = await self._get(paths.job(self._namespace, entry.name), {}, "get jobs.batch")
+        if job is None:
+            entry.job = None
+            return
+        pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
+        watched = entry.job is not None and entry.fetched_at is None
+        self._cache.tell_job("FETCHED", job)
+        for pod in entries(pods, "items"):
+            self._cache.tell_pod("FETCHED", pod)
+        entry.fetched_at = None if watched else time.monotonic()
+
+    async def _confirm(self, entry: Entry) -> None:
+        pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
+        for pod in entries(pods, "items"):
+            self._cache.tell_pod(LISTED, pod)
+        entry.confirmed = True
+
+    async def _ask_events(self, query: Mapping[str, str]) -> dict[str, Any]:
+        return await self._get(paths.events(self._namespace), query, "list events") or {}
+
+    async def _get(self, path: str, query: Mapping[str, str], what: str) -> dict[str, Any] | None:
+        """None where there is no such object.
+
+        :raises ClusterError: no answer, or a refusal.
+        """
+        assert self._client is not None
+        try:
+            response = await self._client.get(path, params=query)
+            self._clock.hear(response)
+            if response.status_code == httpx.codes.NOT_FOUND and what.startswith("get "):
+                return None
+            return api.read(response, what, self._namespace)
+        except Exception as error:
+            raise problem_of(error, self._access.server, what) from error
+
+    # The task of it all.
+
+    async def _run(self) -> None:
+        async with await self._connected() as self._client:
+            parts = (
+                (paths.jobs, "jobs.batch", _Part(self._cache.tell_job, self._cache.only_jobs)),
+                (paths.pods, "pods", _Part(self._cache.tell_pod, self._cache.only_pods)),
+            )
+            self._feeds = tuple(
+                Feed(
+                    self._client,
+                    path(self._namespace),
+                    what,
+                    self._namespace,
+                    part,
+                    self.timing,
+                    self._clock,
+                    self._stir_all,
+                )
+                for path, what, part in parts
+            )
+            async with asyncio.TaskGroup() as tasks:
+                for feed in self._feeds:
+                    tasks.create_task(feed.run())
+                tasks.create_task(self._explainer.run())
+
+    async def _connected(self) -> httpx.AsyncClient:
+        """A TLS context is made in a thread: it reads files and takes its time."""
+        while True:
+            try:
+                return await asyncio.to_thread(async_client, self._access)
+            except Exception as error:
+                self._problem = problem_of(error, self._access.server, "watch jobs.batch")
+                self._stir_all()
+            await asyncio.sleep(self.timing.longest_pause)
+
+    def _stir_all(self) -> None:
+        """All who wait for a first answer, and all followers: there is something new about the server itself."""
+        self._news.set()
+        self._news = asyncio.Event()
+        for follower in self._followers:
+            follower.stir()

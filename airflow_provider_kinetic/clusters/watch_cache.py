@@ -1,0 +1,241 @@
+"""Kinetic's Jobs and pods of one namespace as a watch has told of them, and what that means for each job.
+
+No I/O and no clock. Two streams fill this, one of Jobs and one of pods, and either may be ahead: a pod may come before
+its Job, and a Job may be complete before the pod that did it. So every entry also knows whether what
+it holds is enough to say how a job ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from airflow_provider_kinetic.clusters.watch_objects import EVENT, JOB, POD, Object, job_of, older, pruned
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.model.kubernetes.events import Events
+from airflow_provider_kinetic.model.kubernetes.objects import condition, entries, section, text
+from airflow_provider_kinetic.model.kubernetes.pods import Pod
+from airflow_provider_kinetic.model.kubernetes.status import status_of
+from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
+
+DELETED = "DELETED"
+LISTED = "LISTED"
+"""Beside the types of a watch: the object stood in a listing, which is right whatever was known before."""
+EVENTS = 20
+"""Newest events that are kept of one job."""
+ENDED_PODS = 20
+"""Pods that were deleted after their end and are kept: what they reported may be needed."""
+
+
+class Entry:
+    """One job, whether it is known yet or not."""
+
+    __slots__ = (
+        "_disrupted",
+        "_started",
+        "changes",
+        "confirmed",
+        "events",
+        "fetched_at",
+        "followers",
+        "gone",
+        "job",
+        "name",
+        "pods",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.job: Object | None = None
+        self.gone = False
+        """It was there and has been deleted."""
+        self.pods: dict[str, Object] = {}
+        self.events: dict[str, Object] = {}
+        self.followers: list[Callable[[], object]] = []
+        """Called when something has changed that a status is made of."""
+        self.fetched_at: float | None = None
+        """When the Job was asked for by name; None where the watch told of it, and will again."""
+        self.changes = 0
+        """Of its Job and pods, so far."""
+        self.confirmed = False
+        """Its pods were asked for after its end: there are no others."""
+        self._started: dict[str, float] = {}
+        self._disrupted: set[str] = set()
+
+    def stir(self) -> None:
+        """Tell those who follow."""
+        for follower in tuple(self.followers):
+            follower()
+
+    @property
+    def idle(self) -> bool:
+        """Nobody and nothing needs it."""
+        return not self.followers and self.job is None and not self.pods
+
+    @property
+    def suspended(self) -> bool:
+        return section(self.job, "spec").get("suspend") is True or condition(self.job, "Suspended") is not None
+
+    @property
+    def present(self) -> str | None:
+        """Name of the pod that a status of a waiting job is about; None where it has none."""
+        pods = (Pod(raw) for raw in self.pods.values())
+        return next((pod.name for pod in pods if not pod.ended and not pod.deleting), None)
+
+    def status(self, server_time: float) -> JobStatus:
+        """The job's state; ``NOT_FOUND`` where no Job is known.
+
+        A pod that is gone took its numbers along, so attempts, preemptions and the first start are remembered.
+        """
+        own = [pod for pod in self.pods.values() if self._owns(pod)]
+        status = status_of(self.job, own, list(self.events.values()), server_time=server_time)
+        if self.job is None:
+            return status
+        starts = [at for at in (status.started_at, *self._started.values()) if at is not None]
+        return replace(
+            status,
+            attempts=max(status.attempts, len(self._started)),
+            preemptions=max(status.preemptions, len(self._disrupted)),
+            started_at=min(starts, default=None),
+        )
+
+    def proved(self, status: JobStatus) -> bool:
+        """Whether the pod that explains a terminal status has been seen, or cannot come any more."""
+        if self.job is None or self.confirmed or status.reason is Reason.DEADLINE:
+            return True
+        pods = [Pod(raw) for raw in self.pods.values() if self._owns(raw)]
+        if status.state is JobState.SUCCEEDED:
+            return any(pod.phase == "Succeeded" or pod.exit_code == 0 for pod in pods)
+        ended = [pod for pod in pods if pod.ended or pod.exit_code is not None]
+        return any(not pod.disruption or pod.exit_code == protocol.EXIT_BUDGET_SPENT for pod in ended)
+
+    def put_job(self, job: Object, sure: bool = False) -> bool:
+        """True where that changes what is known. ``sure``: even where it looks older than what is known."""
+        if self.job is not None and not sure and older(job, self.job):
+            return False
+        if self.job is None or text(self.job, "metadata", "uid") != text(job, "metadata", "uid"):
+            self._started, self._disrupted, self.confirmed = {}, set(), False
+            for pod in self.pods.values():
+                self._remember(pod, job)
+        changed = self.gone or self.job is None or _content(self.job) != _content(job)
+        self.job, self.gone = job, False
+        return changed
+
+    def drop_job(self, uid: str) -> bool:
+        """A Job of the same name that was made later stays."""
+        if self.job is not None and text(self.job, "metadata", "uid") != uid:
+            return False
+        changed = not self.gone
+        self.job, self.gone = None, True
+        return changed
+
+    def put_pod(self, pod: Object, sure: bool = False) -> bool:
+        name = text(pod, "metadata", "name")
+        known = self.pods.get(name)
+        if known is not None and not sure and older(pod, known):
+            return False
+        self.pods[name] = pod
+        self._remember(pod, self.job)
+        return known is None or _content(known) != _content(pod)
+
+    def drop_pod(self, pod: Object) -> bool:
+        """One that has ended is kept for what it reported, for as long as its Job is there."""
+        name = text(pod, "metadata", "name")
+        known = self.pods.get(name)
+        if known is not None and older(pod, known):
+            return False
+        self._remember(pod, self.job)
+        if self.job is not None and Pod(pod).ended:
+            self.pods[name] = pod
+            self._forget_first()
+            return known is None or _content(known) != _content(pod)
+        return self.pods.pop(name, None) is not None
+
+    def put_events(self, raw: Iterable[Object]) -> bool:
+        """True where they say something else than those that were there."""
+        before = self._said()
+        told = {text(event, "metadata", "name"): pruned(event, EVENT) for event in raw}
+        kept = {name: event for name, event in self.events.items() if name not in told}
+        self.events = dict([*kept.items(), *told.items()][-EVENTS:])
+        return self._said() != before
+
+    def _said(self) -> list[tuple[str, str, str]]:
+        return [(event.name, event.reason, event.message) for event in Events.of(self.events.values(), self.name).all]
+
+    def _remember(self, raw: Object, job: Object | None) -> None:
+        if job is not None and not _owned(raw, job):
+            return
+        pod = Pod(raw)
+        if pod.started_at is not None:
+            self._started.setdefault(pod.name, pod.started_at)
+        if pod.disruption:
+            self._disrupted.add(pod.name)
+
+    def _owns(self, pod: Object) -> bool:
+        return self.job is None or _owned(pod, self.job)
+
+    def _forget_first(self) -> None:
+        for name in list(self.pods)[:-ENDED_PODS]:
+            del self.pods[name]
+
+
+class Cache:
+    """Every job of the namespace by its name."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+
+    def entry(self, name: str) -> Entry:
+        """That of the job, made where there is none."""
+        return self.entries.setdefault(name, Entry(name))
+
+    def release(self, entry: Entry) -> None:
+        """Forget what nobody needs."""
+        if entry.idle and self.entries.get(entry.name) is entry:
+            del self.entries[entry.name]
+
+    def tell_job(self, kind: str, raw: Object) -> None:
+        """A Job as a listing or a watch has it; ``kind`` is the event's type."""
+        job = pruned(raw, JOB)
+        entry = self.entry(text(job, "metadata", "name"))
+        gone = kind == DELETED
+        changed = entry.drop_job(text(job, "metadata", "uid")) if gone else entry.put_job(job, kind == LISTED)
+        entry.fetched_at = None
+        self._settle(entry, changed)
+
+    def tell_pod(self, kind: str, raw: Object) -> None:
+        pod = pruned(raw, POD)
+        if name := job_of(pod):
+            entry = self.entry(name)
+            self._settle(entry, entry.drop_pod(pod) if kind == DELETED else entry.put_pod(pod, kind == LISTED))
+
+    def only_jobs(self, names: set[str]) -> None:
+        """A listing is complete: Jobs that it does not have are unknown from now on, until somebody asks for them."""
+        for entry in list(self.entries.values()):
+            if entry.job is not None and entry.fetched_at is None and entry.name not in names:
+                entry.job = None
+                self._settle(entry, True)
+
+    def only_pods(self, names: set[str]) -> None:
+        for entry in [each for each in self.entries.values() if each.fetched_at is None]:
+            for name in entry.pods.keys() - names:
+                self._settle(entry, entry.drop_pod(entry.pods[name]))
+
+    def _settle(self, entry: Entry, changed: bool) -> None:
+        if entry.job is None and entry.gone:
+            entry.pods.clear()
+        if changed:
+            entry.changes += 1
+            entry.stir()
+        self.release(entry)
+
+
+def _content(raw: Object) -> Object:
+    """Without the version, which also grows for what nobody keeps."""
+    meta = {**section(raw, "metadata"), "resourceVersion": ""}
+    return {**raw, "metadata": meta}
+
+
+def _owned(pod: Object, job: Object) -> bool:
+    owners = [text(owner, "uid") for owner in entries(pod, "metadata", "ownerReferences")]
+    return not owners or text(job, "metadata", "uid") in owners
