@@ -36,6 +36,14 @@ class Fault:
     corrupt: bool = False
 
 
+@dataclass(frozen=True)
+class Served:
+    """One request, and when it came by ``time.monotonic``."""
+
+    kind: str
+    at: float
+
+
 class Faults:
     """Planned faults by kind, in order, each used once."""
 
@@ -43,6 +51,8 @@ class Faults:
         self._planned: dict[str, deque[Fault]] = {}
         self._lock = threading.Lock()
         self.requests: Counter[str] = Counter()
+        self.served: list[Served] = []
+        """In the order of their answers."""
         self.denied: set[str] = set()
         """Permissions that the caller lacks."""
         self.latency = 0.0

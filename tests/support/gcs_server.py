@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
-from gcs_faults import Fault, Faults
+from gcs_faults import Fault, Faults, Served
 from gcs_objects import ApiError, Bucket, Content, Preconditions, Session, StoredObject
 from gcs_wire import Dropped, Wire, content_range, parts
 
@@ -112,7 +112,7 @@ class Exchange(Wire):
         super().__init__(*args)
 
     def answer(self) -> None:
-        self.fault = Fault()
+        at, self.kind, self.fault = time.monotonic(), "", Fault()
         self.unread = int(self.headers.get("Content-Length") or 0)
         time.sleep(self.cloud.faults.latency)
         try:
@@ -127,10 +127,14 @@ class Exchange(Wire):
             self.drain()
             self.send_error_json(ApiError(501, repr(error), "notImplemented"))
 
+        finally:
+            self.cloud.faults.served.append(Served(self.kind, at))
+
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
 
     def _serve(self) -> None:
         kind, names = self._route()
+        self.kind = kind
         self.fault = self.cloud.faults.next(kind)
         self._admit(kind)
         if self.fault.status:

@@ -184,6 +184,7 @@ def machine(cloud: Cloud, identity: IdentityServer, folder: Path) -> dict[str, s
         "KUBECONFIG": str(_kubeconfig(cloud, folder / "gke-kubeconfig")),
         EMULATOR: cloud.gcs.url,
         "KINETIC_PROFILES_FILE": str(folder / "absent.json"),
+        "KINETIC_LOG_LEVEL": "WARNING",
         "KINETIC_PROJECT": PROJECT,
         "KINETIC_ZONE": ZONE,
         "KINETIC_CLUSTER": CLUSTER,
