@@ -39,10 +39,14 @@ def index_uri(output_root: str, job_id: str) -> str:
 
 def remember(store: Store, handle: JobHandle) -> None:
     """Keep the handle beside the outputs, and a pointer to it: anybody may delete the artifacts of a running job."""
-    if (kept := handle.kept(protocol.HANDLE)) is None:
-        return
-    store.write(kept, handle.to_json())
-    if handle.output_root is not None:
+    if (kept := handle.kept(protocol.HANDLE)) is not None:
+        store.write(kept, handle.to_json())
+        point_to(store, handle)
+
+
+def point_to(store: Store, handle: JobHandle) -> None:
+    """Write down where the outputs of the job are."""
+    if handle.output_dir is not None and handle.output_root is not None:
         pointer = {"v": 1, "output_dir": handle.output_dir}
         store.write(index_uri(handle.output_root, handle.job_id), json.dumps(pointer).encode())
 

@@ -1,13 +1,18 @@
-"""From a handle to the order that a cluster gets."""
+"""From a handle to the order that a cluster gets, checked before anything is sent."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_kinetic.job import bootstrap, protocol
 from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model import accelerators
 from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.kubernetes.environment import check_variables
+from airflow_provider_kinetic.model.kubernetes.hosts import check_single_host
+from airflow_provider_kinetic.model.kubernetes.job import default_service_account, render
 from airflow_provider_kinetic.model.manifests import JobManifest
 from airflow_provider_kinetic.model.spec import JobSpec
 from airflow_provider_kinetic.model.target import Target
@@ -18,7 +23,7 @@ DEADLINE_SLACK = 600.0
 
 
 def annotations_of(work: Work, target: Target) -> dict[str, str]:
-    """Who a job belongs to. Annotations hold any text, so the names stand there as they are."""
+    """Who a job belongs to, whichever try submitted it. Annotations hold any text, so names stand as they are."""
     identity = work.identity
     facts = {
         "installation": target.installation,
@@ -31,8 +36,8 @@ def annotations_of(work: Work, target: Target) -> dict[str, str]:
     return {f"{ANNOTATION}/{key}": value for key, value in facts.items()}
 
 
-def manifest_of(target: Target, work: Work, handle: JobHandle, runner_sha256: str) -> JobManifest:
-    """The manifest of a stored submission. It has constant size: payload and arguments are objects (contract 3.3)."""
+def manifest_of(target: Target, work: Work, handle: JobHandle) -> JobManifest:
+    """The manifest of a submission. It has constant size: payload and arguments are objects (contract 3.3)."""
     spec = work.spec
     arguments = {
         "--context-gcs": handle.artifact(protocol.CONTEXT),
@@ -47,21 +52,52 @@ def manifest_of(target: Target, work: Work, handle: JobHandle, runner_sha256: st
         namespace=handle.namespace,
         job_id=handle.job_id,
         image=handle.image_uri,
-        command=bootstrap.command(handle.artifact(protocol.RUNNER), handle.runner_sha256 or runner_sha256, argv),
+        command=bootstrap.command(handle.artifact(protocol.RUNNER), str(handle.runner_sha256), argv),
         accelerator=spec.accelerator,
         spot=spec.spot,
         env=_environment(target, work, handle),
-        labels={"app": "kinetic", "job-id": handle.job_id, **spec.labels},
-        annotations=annotations_of(work, target),
+        labels={**spec.labels, "app": "kinetic", "job-id": handle.job_id},
+        annotations={**annotations_of(work, target), f"{ANNOTATION}/try": str(work.identity.try_number)},
         stop_grace=spec.stop_grace,
         active_deadline=_backstop(spec),
+        **_of_a_cluster(target, spec),
     )
 
 
+def _of_a_cluster(target: Target, spec: JobSpec) -> dict[str, Any]:
+    """What this machine has no counterpart of."""
+    if target.platform == "local":
+        return {}
+    return {
+        "service_account": spec.service_account or target.service_account or default_service_account(target.platform),
+        "priority_class": spec.priority_class,
+        "queue": spec.queue or target.queue,
+        "requests": spec.requests,
+        "secret_env": spec.secret_env,
+        "pod_override": spec.pod_override,
+    }
+
+
+def check(target: Target, work: Work, manifest: JobManifest) -> None:
+    """Find what the cluster would refuse, or could not start, while nothing has been sent.
+
+    :raises ConfigurationError: labels, variables, requests, names or ``pod_override``; a job on several hosts.
+    """
+    if target.platform == "local":
+        return
+    check_single_host(accelerators.parse(work.spec.accelerator), work.spec.backend)
+    check_variables(work.secrets, "secrets")
+    render(manifest, has_secrets=bool(work.secrets))
+
+
 def _environment(target: Target, work: Work, handle: JobHandle) -> dict[str, str]:
+    """Variables that are there before Python is. A cluster's container gets the task's own too: some are read by
+    libraries while they load, or by the bootstrap; the payload has them all for whatever the runner sets."""
     spec, identity = work.spec, work.identity
     jax_platform = "cpu" if target.platform == "local" else accelerators.parse(spec.accelerator).jax_platform
+    given: Mapping[str, str] = {} if target.platform == "local" else spec.env
     return {
+        **given,
         protocol.ENV_BACKEND: "jax",
         protocol.ENV_PLATFORM: jax_platform,
         protocol.ENV_JOB_ID: handle.job_id,

@@ -13,7 +13,7 @@ DAG); ``dag_run.clear_number`` grows for every task of the run and therefore dec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -31,6 +31,9 @@ class SubmissionRecord:
     job_id: str
     output_dir: str
     generation: int = 1
+    objects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the job has reported of its results (``JobStatus.objects``), once it is known: it must be found again when
+    the cluster has forgotten the job, and nobody who writes to the bucket may change it (``design`` 3.9)."""
 
     @classmethod
     def first(cls, *, max_tries: int) -> SubmissionRecord:
@@ -41,7 +44,7 @@ class SubmissionRecord:
     def next(self, *, max_tries: int) -> SubmissionRecord:
         """The submission after this one."""
         n = self.n + 1
-        return replace(self, n=n, max_tries=max_tries, job_id=names.job_id(self.nonce, n))
+        return replace(self, n=n, max_tries=max_tries, job_id=names.job_id(self.nonce, n), objects={})
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,6 +60,13 @@ class Journal(Protocol):
     def load(self) -> SubmissionRecord | None: ...
 
     def save(self, record: SubmissionRecord) -> None: ...
+
+
+def note_results(journal: Journal, job_id: str, status: JobStatus) -> None:
+    """Write down what the cluster has reported of the results, while the job is the one of the record."""
+    record = journal.load()
+    if record is not None and record.job_id == job_id and status.objects and record.objects != status.objects:
+        journal.save(replace(record, objects=status.objects))
 
 
 class Step(StrEnum):

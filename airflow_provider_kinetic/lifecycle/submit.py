@@ -1,40 +1,40 @@
 """Submitting: from a function to a running job, exactly once.
 
 The order is the protection. The record goes first, so that the id is known before the first call.
-The parcel is made next, so that bad input costs nothing. Then payload, context and runner are stored
-create-only: whoever comes second under the same id finds what a machine may already have verified and
-takes over its digests. The handle is stored before the job is created (``contract`` M2), and creating
-twice is a conflict that is answered by adopting.
+The parcel and the order to the cluster are made and checked next, so that bad input costs nothing. Then all objects
+are stored at once, and the job is created: three round trips when nobody was here before (look-ups, uploads,
+create). Creating twice is a conflict that is answered by adopting.
 """
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from airflow_provider_kinetic.builders.base import ImageBuilder
 from airflow_provider_kinetic.clusters.base import JobExists
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
+from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle import cleanup, trial
-from airflow_provider_kinetic.lifecycle.manifest import annotations_of, manifest_of
+from airflow_provider_kinetic.lifecycle.consignment import Consignment
+from airflow_provider_kinetic.lifecycle.manifest import annotations_of, check, manifest_of
 from airflow_provider_kinetic.lifecycle.parcel import Parcel, pack
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.lifecycle.submission import Found, Journal, Step, SubmissionRecord, decide
+from airflow_provider_kinetic.lifecycle.together import together
 from airflow_provider_kinetic.lifecycle.work import Work, output_directory
 from airflow_provider_kinetic.model import accelerators, names
-from airflow_provider_kinetic.model.errors import JobConflict
+from airflow_provider_kinetic.model.errors import ArtifactCorrupt, JobConflict
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.images import Image
-from airflow_provider_kinetic.model.spec import JobSpec, TaskIdentity
+from airflow_provider_kinetic.model.images import Image, ImageRequest
+from airflow_provider_kinetic.model.spec import JobSpec
 from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.model.target import Target
-from airflow_provider_kinetic.packaging.artifact import Artifact
-from airflow_provider_kinetic.packaging.runner_bundle import RunnerBundle
 
 Say = Callable[[str], None]
 
@@ -90,44 +90,56 @@ def ensure(
 
 
 def find_handle(ports: Ports, target: Target, record: SubmissionRecord) -> JobHandle | None:
-    """The handle of the recorded job: under its artifacts, else beside its outputs, else None (never submitted)."""
+    """The handle of the recorded job: under its artifacts, else beside its outputs, else None (never submitted).
+
+    :raises ArtifactCorrupt: what lies there is not the handle of our own job.
+    """
     candidates = [f"{target.store_root}/{record.job_id}/{protocol.HANDLE}"]
     if record.output_dir:
         candidates.append(TrialLayout(record.output_dir).kept(record.job_id, protocol.HANDLE))
     for uri in candidates:
         try:
-            return JobHandle.from_json(ports.store.read(uri))
+            return _checked(JobHandle.from_json(ports.store.read(uri)), record, uri)
         except ObjectMissing:
             continue
     return None
 
 
+def _checked(handle: JobHandle, record: SubmissionRecord, uri: str) -> JobHandle:
+    """Whoever writes to the bucket must not make our job look like one whose results are trusted as they are."""
+    on_this_machine = uri.startswith("file://")
+    if handle.job_id != record.job_id or not handle.ours or (handle.platform == "local") != on_this_machine:
+        raise ArtifactCorrupt(
+            f"{uri} is not the handle of job {record.job_id} as it was submitted: somebody replaced it.",
+            advice="Find out who can write there, then clear the task: it submits under a new id.",
+        )
+    return handle
+
+
 def look(ports: Ports, handle: JobHandle | None, record: SubmissionRecord) -> Found:
     """Everything that decides about the recorded job."""
     if handle is None:
-        return Found(JobStatus(JobState.NOT_FOUND), started=_started(ports, record))
+        return Found(JobStatus(JobState.NOT_FOUND), started=bool(_attempts(ports, record)))
     status = ports.cluster.status(handle)
-    kept = cleanup.kept_status(ports.store, handle) if status.state is JobState.NOT_FOUND else None
+    if status.state is JobState.NOT_FOUND:
+        status = cleanup.kept_status(ports.store, handle) or status
+    attempts = _attempts(ports, record)
+    # An attempt that wrote down its failure has stored an exception and no value.
+    failed = bool(attempts) and (attempts[-1].end or {}).get("state") == trial.FAILED
     uris = [handle.artifact(handle.result_name), handle.kept(handle.result_name)]
-    stored = any(uri is not None and ports.store.stat(uri) is not None for uri in uris)
     return Found(
-        status=kept or status,
-        result=stored and not _failed(ports, record),
-        started=_started(ports, record),
+        status=status.knowing(record.objects),
+        result=not failed and any(uri is not None and ports.store.stat(uri) is not None for uri in uris),
+        started=bool(attempts),
         cancelled=cleanup.mark_of(ports.store, handle) is not None,
     )
 
 
-def _started(ports: Ports, record: SubmissionRecord) -> bool:
+def _attempts(ports: Ports, record: SubmissionRecord) -> list[trial.Attempt]:
+    """Starts of the recorded job that its runner wrote down."""
     if not record.output_dir:
-        return False
-    return any(attempt.job_id == record.job_id for attempt in trial.attempts(ports.store, record.output_dir))
-
-
-def _failed(ports: Ports, record: SubmissionRecord) -> bool:
-    """The job's last attempt wrote down that it failed: its result object holds an exception, no value."""
-    mine = [attempt for attempt in trial.attempts(ports.store, record.output_dir) if attempt.job_id == record.job_id]
-    return bool(mine) and (mine[-1].end or {}).get("state") == trial.FAILED
+        return []
+    return [one for one in trial.attempts(ports.store, record.output_dir) if one.job_id == record.job_id]
 
 
 def retire(ports: Ports, handle: JobHandle, status: JobStatus, say: Say) -> None:
@@ -156,16 +168,19 @@ def _check_identity(ports: Ports, handle: JobHandle, work: Work, target: Target,
 def _submit(
     ports: Ports, target: Target, work: Work, journal: Journal, record: SubmissionRecord, say: Say
 ) -> Submitted:
-    if not record.output_dir:
-        record = output_directory(ports.store, target, work, record)
+    image, record = together(
+        partial(_find_image, ports.builder, work.spec),
+        partial(output_directory, ports.store, target, work, record),
+    )
     journal.save(record)
     with tempfile.TemporaryDirectory(prefix="kinetic-submit-") as folder:
         parcel = pack(Path(folder), work, record, say, exclude=target.folders)
-        image = resolve_image(ports, work.spec, say)
-        handle = _store(ports, _handle_of(target, work, record, image, parcel), parcel, work)
-    cleanup.remember(ports.store, handle)
+        handle = _handle_of(target, work, record, parcel)
+        check(target, work, manifest_of(target, work, handle))
+        image = image or ports.builder.ensure(_request(ports.builder, work.spec), log=say)
+        handle = Consignment(ports.store, replace(handle, image_uri=image.uri), parcel).send()
     try:
-        ports.cluster.create(manifest_of(target, work, handle, parcel.runner.sha256), secrets=work.secrets)
+        ports.cluster.create(manifest_of(target, work, handle), secrets=work.secrets)
     except JobExists:
         _check_identity(ports, handle, work, target, say)
         return Submitted(handle, Step.ADOPT)
@@ -173,64 +188,19 @@ def _submit(
     return Submitted(handle, Step.SUBMIT)
 
 
-def resolve_image(ports: Ports, spec: JobSpec, say: Say) -> Image:
-    """The image that the job runs in: the named one, or the one that holds its requirements, built if need be."""
+def _find_image(builder: ImageBuilder, spec: JobSpec) -> Image | None:
+    """The image that the job runs in: the named one, or the one that holds its requirements; None: it must be built."""
     if spec.container_image not in (None, "bundled"):
-        return ports.builder.named(str(spec.container_image))
-    category = accelerators.parse(spec.accelerator).category
-    return ports.builder.ensure(ports.builder.request_for(category, spec.requirements or ""), log=say)
+        return builder.named(str(spec.container_image))
+    return builder.find(_request(builder, spec))
 
 
-def _store(ports: Ports, handle: JobHandle, parcel: Parcel, work: Work) -> JobHandle:
-    """Store the parcel and the handle, each create-only; the handle that is there in the end."""
-    uploads: dict[str, Artifact | RunnerBundle] = {
-        protocol.PAYLOAD: parcel.payload,
-        protocol.CONTEXT: parcel.context,
-        protocol.RUNNER: parcel.runner,
-    }
-    stored = {name: _store_once(ports, handle.artifact(name), item.path, item.sha256) for name, item in uploads.items()}
-    handle = replace(
-        handle,
-        payload_sha256=stored[protocol.PAYLOAD],
-        context_sha256=stored[protocol.CONTEXT],
-        runner_sha256=stored[protocol.RUNNER],
-    )
-    uri = handle.artifact(protocol.HANDLE)
-    try:
-        ports.store.write(uri, handle.to_json(), if_absent=True)
-    except ObjectExists:
-        there = JobHandle.from_json(ports.store.read(uri))
-        if (there.dag_id, there.task_id, there.run_id, there.map_index) != _identity(work.identity):
-            raise JobConflict(
-                f"The id {handle.job_id} belongs to task {there.task_id!r} of DAG {there.dag_id!r}.",
-                advice="Clear the task: it then submits under a new id.",
-            ) from None
-        return there
-    return handle
+def _request(builder: ImageBuilder, spec: JobSpec) -> ImageRequest:
+    return builder.request_for(accelerators.parse(spec.accelerator).category, spec.requirements or "")
 
 
-def _identity(identity: TaskIdentity) -> tuple[str, str, str, int]:
-    return (identity.dag_id, identity.task_id, identity.run_id, identity.map_index)
-
-
-def _store_once(ports: Ports, uri: str, path: Path, sha256: str) -> str:
-    """Store a file unless an object is there; the SHA-256 of the object that is there in the end."""
-    try:
-        ports.store.upload(path, uri, if_absent=True)
-    except ObjectExists:
-        with tempfile.TemporaryDirectory(prefix="kinetic-compare-") as folder:
-            there = Path(folder) / "object"
-            ports.store.download(uri, there)
-            return sha256_of(there)
-    return sha256
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _handle_of(target: Target, work: Work, record: SubmissionRecord, image: Image, parcel: Parcel) -> JobHandle:
+def _handle_of(target: Target, work: Work, record: SubmissionRecord, parcel: Parcel) -> JobHandle:
+    """Of a submission whose image is still to come."""
     spec, identity = work.spec, work.identity
     return JobHandle(
         job_id=record.job_id,
@@ -241,7 +211,7 @@ def _handle_of(target: Target, work: Work, record: SubmissionRecord, image: Imag
         namespace=target.namespace,
         bucket_name=target.bucket_name,
         k8s_name=names.k8s_name(record.job_id),
-        image_uri=image.uri,
+        image_uri="",
         accelerator=spec.accelerator,
         func_name=spec.func_name,
         display_name=f"kinetic-{spec.func_name}-{record.job_id}",
@@ -254,6 +224,7 @@ def _handle_of(target: Target, work: Work, record: SubmissionRecord, image: Imag
         output_dir=record.output_dir,
         payload_sha256=parcel.payload.sha256,
         context_sha256=parcel.context.sha256,
+        runner_sha256=parcel.runner.sha256,
         spec_sha256=spec.digest(),
         result_format=spec.result_format,
         startup_timeout=spec.startup_timeout,

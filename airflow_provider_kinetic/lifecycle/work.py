@@ -32,17 +32,25 @@ class Work:
 
 
 def output_directory(store: Store, target: Target, work: Work, record: SubmissionRecord) -> SubmissionRecord:
-    """Choose the output directory of a submission (``checkpointing`` 3.2).
+    """Choose the output directory of a submission that has none yet (``checkpointing`` 3.2).
 
     The task's own directory, so that whatever is there continues; a new generation of it when what is there has
     ended well, so that a clear of a finished training is a real rerun.
     """
+    if record.output_dir:
+        return record
     if work.output_dir is not None:
         return replace(record, output_dir=_given(work.output_dir, target.output_root))
     generation = record.generation
-    while trial.completed(store, uri := names.output_dir(target.output_root, work.identity, generation)):
+    while trial.completed(store, uri := names.output_dir(_root(target), work.identity, generation)):
         generation += 1
     return replace(record, output_dir=uri, generation=generation)
+
+
+def _root(target: Target) -> str:
+    """Several installations may share a bucket, with DAGs of the same names; this machine's folder is one's own."""
+    shared = target.platform != "local" and target.installation
+    return f"{target.output_root}/{names.slug(target.installation)}" if shared else target.output_root
 
 
 def _given(output_dir: str, root: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from airflow_provider_kinetic.model.mounts import FuseMount
+
 
 @dataclass(frozen=True)
 class JobManifest:
@@ -41,14 +43,18 @@ class JobManifest:
     """Quantities by resource: ``cpu``, ``memory``, ``ephemeral-storage``."""
     secret_env: Mapping[str, str] = field(default_factory=dict)
     """Variables from Secrets that exist in the namespace: name → ``secret/key``."""
+    fuse_mounts: tuple[FuseMount, ...] = ()
+    """Buckets that are seen as folders: those of ``volumes=`` first, then arguments."""
     pod_override: Mapping[str, Any] = field(default_factory=dict)
     """Part of a pod template that is merged over ours: ``{"metadata": …, "spec": …}``."""
     debug: bool = False
     """Upstream's debugpy mode (contract 3.3)."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "command": list(self.command)}
+        mounts = [mount.to_dict() for mount in self.fuse_mounts]
+        return {**asdict(self), "command": list(self.command), "fuse_mounts": mounts}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> JobManifest:
-        return cls(**{**raw, "command": tuple(raw["command"])})
+        mounts = tuple(FuseMount.from_dict(mount) for mount in raw.get("fuse_mounts", ()))
+        return cls(**{**raw, "command": tuple(raw["command"]), "fuse_mounts": mounts})

@@ -9,6 +9,7 @@ makes one DAG file run here and on a cluster.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,6 +18,7 @@ from typing import Any, get_args
 from airflow_provider_kinetic.model.accelerators import parse
 from airflow_provider_kinetic.model.errors import AcceleratorError, ConfigurationError, UnsupportedParameter
 from airflow_provider_kinetic.model.kubernetes.hosts import check_single_host
+from airflow_provider_kinetic.model.kubernetes.labels import check_labels
 from airflow_provider_kinetic.model.spec import JobSpec
 from airflow_provider_kinetic.model.target import Platform, Target
 
@@ -48,20 +50,37 @@ SUPPORT: dict[str, frozenset[Platform]] = {
     "stop_grace": _ALL,
     "max_preemptions": _ALL,
     "result_format": _ALL,
+    "labels": _ALL,
+    "service_account": _CLOUD,
+    "requests": _CLOUD,
+    "priority_class": _CLOUD,
+    "queue_name": _CLOUD,
+    "secret_env": _CLOUD,
+    "pod_override": _CLOUD,
     "cleanup": _ALL,
     "cancel_on_kill": _ALL,
     "job_id": _ALL,
     "deferrable": _ALL,
 }
 
-EMULATED = frozenset({"base_image_repo", "zone", "project", "backend", "spot"})
-"""What the local platform takes with ``emulate_accelerators``; accelerators other than ``cpu`` belong to it."""
+EMULATED = frozenset(
+    {
+        *("base_image_repo", "zone", "project", "backend", "spot"),
+        *("service_account", "requests", "priority_class", "queue_name", "pod_override"),
+    }
+)
+"""What the local platform takes with ``emulate_accelerators``; accelerators other than ``cpu`` belong to it.
+
+``secret_env`` does not: a function that reads such a variable would not find it.
+"""
 
 PREBUILT = "prebuilt"
 """``container_image``: published images (contract 4.1). This machine has none; emulation builds one."""
 
 _BACKENDS = ("gke", "pathways")
 _AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "max_preemptions")
+_DICTS = ("labels", "requests", "secret_env", "pod_override")
+_NAMES = ("service_account", "priority_class", "queue_name")
 
 
 def check(target: Target, given: Mapping[str, Any]) -> list[str]:
@@ -82,7 +101,7 @@ def check(target: Target, given: Mapping[str, Any]) -> list[str]:
             continue
         if not (emulates and name in EMULATED):
             raise _unsupported(name, target.platform)
-        emulated.append(f"{name}={value!r}")
+        emulated.append(name if isinstance(value, Mapping) else f"{name}={value!r}")
     if target.platform == "local" and asked.get("container_image") == PREBUILT:
         if not emulates:
             raise _no_prebuilt()
@@ -111,6 +130,24 @@ def _check_values(asked: Mapping[str, Any]) -> None:
     names = asked.get("capture_env_vars")
     if isinstance(names, str):
         raise ConfigurationError(f"`capture_env_vars` is {names!r}; it must be a list: [{names!r}].")
+    for name in _NAMES:
+        if not isinstance(asked.get(name, ""), str):
+            raise ConfigurationError(f"`{name}` is {asked[name]!r:.100}; it must be a text.")
+    for name in _DICTS:
+        _check_dict(name, asked.get(name, {}))
+    check_labels(asked.get("labels", {}))
+
+
+def _check_dict(name: str, value: Any) -> None:
+    """Plain values alone: objects of Kubernetes' client, say, can be neither compared nor written down."""
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"`{name}` is {value!r:.100}; it must be a dict.")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"`{name}` holds what JSON cannot: {error}.", advice=f"Write `{name}` with dicts, lists, texts and numbers."
+        ) from None
 
 
 def _says_something(value: Any) -> bool:

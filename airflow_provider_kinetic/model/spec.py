@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+_VOLATILE = frozenset({"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "labels"})
+
 
 @dataclass(frozen=True)
 class TaskIdentity:
@@ -46,11 +48,23 @@ class JobSpec:
     max_preemptions: int = 10
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    def digest(self) -> str:
-        """SHA-256 hex over the canonical JSON of the spec, without values that a retry may change.
+    # What only a Kubernetes cluster has; ``JobManifest`` says what each means.
+    service_account: str | None = None
+    """None: the connection's."""
+    queue: str | None = None
+    """None: the connection's."""
+    priority_class: str | None = None
+    requests: Mapping[str, str] = field(default_factory=dict)
+    secret_env: Mapping[str, str] = field(default_factory=dict)
+    pod_override: Mapping[str, Any] = field(default_factory=dict)
 
-        Timeouts and labels may be edited between tries while the old job runs; the job stays the same one.
+    def digest(self) -> str:
+        """SHA-256 hex over the canonical JSON of what was asked for, without values that a retry may change.
+
+        Timeouts and labels may be edited between tries while the old job runs; the job stays the same one. Where a
+        job is queued and what it gets counts: who edits that must hear that the old job does not have it. Values
+        that nobody gave do not enter, so a later version with more parameters computes the same.
         """
-        volatile = {"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "labels"}
-        stable: dict[str, Any] = {key: value for key, value in asdict(self).items() if key not in volatile}
+        default = asdict(JobSpec(func_name=""))
+        stable = {key: value for key, value in asdict(self).items() if key not in _VOLATILE and value != default[key]}
         return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()

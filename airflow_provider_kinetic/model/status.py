@@ -8,7 +8,7 @@ never by the observer's: a late observer must not time out a healthy job.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -73,6 +73,10 @@ class JobStatus:
     """Deletion was asked for and the machine still ends."""
     objects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """``{"result.pkl": {"sha256", "size"}}`` from the termination message; empty where none was reported."""
+
+    def knowing(self, objects: Mapping[str, Mapping[str, Any]]) -> JobStatus:
+        """The same with these reports of results, where it has none of its own."""
+        return self if self.objects else replace(self, objects=objects)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: events, XCom and the CLI carry this."""

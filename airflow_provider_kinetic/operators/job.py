@@ -64,6 +64,17 @@ class KineticJobOperator(BaseOperator):
     :param run_timeout: longest time from the first start on, over all attempts.
     :param stop_grace: time between SIGTERM and SIGKILL.
     :param max_preemptions: how often the machine may be taken away within one Airflow try.
+    :param labels: labels of the job's objects, for cost reports (templated).
+    :param service_account: Kubernetes service account of the job (templated). None: the connection's, else ``kinetic``
+        on GKE.
+    :param requests: what the job's place must have, ``{"cpu": "4", "memory": "16Gi", "ephemeral-storage": "100Gi"}``
+        (templated).
+    :param priority_class: Kubernetes priority class (templated).
+    :param queue_name: LocalQueue of Kueue that admits the job (templated). None: the connection's ``queue``. (Airflow's
+        own parameter ``queue`` names the workers of the task.)
+    :param secret_env: variables from Secrets that exist in the namespace: ``{"TOKEN": "secret-name/key"}`` (templated).
+    :param pod_override: part of a pod template that is merged over ours, ``{"metadata": {…}, "spec": {…}}``
+        (templated; ``docs/kubernetes.md``).
     :param result_format: ``"pickle"``, or ``"json"`` for a result that is never unpickled on the worker.
     :param kinetic_conn_id: connection of type ``kinetic``.
     """
@@ -76,12 +87,22 @@ class KineticJobOperator(BaseOperator):
         "requirements",
         "env_vars",
         "output_dir",
+        "labels",
+        "service_account",
+        "requests",
+        "priority_class",
+        "queue_name",
+        "secret_env",
+        "pod_override",
         "project",
         "zone",
         "cluster",
         "namespace",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py", "env_vars": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("op_args", "op_kwargs"), "py"),
+        **dict.fromkeys(("env_vars", "labels", "requests", "secret_env", "pod_override"), "json"),
+    }
     shallow_copy_attrs: Sequence[str] = ("python_callable",)
     operator_extra_links = LINKS
     ui_color = "#e8f0fe"
@@ -112,6 +133,13 @@ class KineticJobOperator(BaseOperator):
         run_timeout: Seconds | None = None,
         stop_grace: Seconds | None = None,
         max_preemptions: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        service_account: str | None = None,
+        requests: Mapping[str, str] | None = None,
+        priority_class: str | None = None,
+        queue_name: str | None = None,
+        secret_env: Mapping[str, str] | None = None,
+        pod_override: Mapping[str, Any] | None = None,
         result_format: str = "pickle",
         kinetic_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -141,6 +169,13 @@ class KineticJobOperator(BaseOperator):
         self.run_timeout = run_timeout
         self.stop_grace = stop_grace
         self.max_preemptions = max_preemptions
+        self.labels = labels
+        self.service_account = service_account
+        self.requests = requests
+        self.priority_class = priority_class
+        self.queue_name = queue_name
+        self.secret_env = secret_env
+        self.pod_override = pod_override
         self.result_format = result_format
         self.kinetic_conn_id = kinetic_conn_id
         if result_format not in RESULT_FORMATS:
@@ -256,6 +291,13 @@ class KineticJobOperator(BaseOperator):
             run_timeout=seconds(self.run_timeout, settings.run_timeout),
             stop_grace=seconds(self.stop_grace, settings.stop_grace) or 0.0,
             max_preemptions=settings.max_preemptions if self.max_preemptions is None else self.max_preemptions,
+            labels=_texts(self.labels),
+            service_account=self.service_account or None,
+            queue=self.queue_name or None,
+            priority_class=self.priority_class or None,
+            requests=_texts(self.requests),
+            secret_env=_texts(self.secret_env),
+            pod_override=dict(self.pod_override or {}),
         )
 
     def _image(self) -> str | None:

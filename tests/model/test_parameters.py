@@ -22,6 +22,10 @@ VALUES: dict[str, Any] = {
     "accelerator": "cpu",
     "backend": "gke",
     "capture_env_vars": ["HOME"],
+    "labels": {"team": "vision"},
+    "requests": {"cpu": "1"},
+    "secret_env": {"TOKEN": "hub/token"},
+    "pod_override": {"spec": {"hostNetwork": True}},
     **dict.fromkeys(AMOUNTS, 1),
 }
 
@@ -46,8 +50,9 @@ def test_each_parameter_on_each_platform(name: str, platform: Platform) -> None:
 
 @pytest.mark.parametrize("name", sorted(EMULATED))
 def test_emulation_takes_it_with_a_warning(name: str) -> None:
-    (warning,) = check("local", {name: VALUES.get(name, "something")}, emulate_accelerators=True)
-    assert f"{name}=" in warning
+    value = VALUES.get(name, "something")
+    (warning,) = check("local", {name: value}, emulate_accelerators=True)
+    assert warning.endswith(f" {name}." if isinstance(value, dict) else f" {name}={value!r}.")
 
 
 def test_one_warning_for_all() -> None:
@@ -100,6 +105,32 @@ def test_an_amount_that_cannot_be_meant_is_an_error(name: str, value: object) ->
 def test_one_name_is_no_list_of_names() -> None:
     with pytest.raises(ConfigurationError, match=r"\['HOME'\]"):
         check("local", {"capture_env_vars": "HOME"})
+
+
+def test_a_variable_of_a_secret_cannot_be_emulated() -> None:
+    with pytest.raises(UnsupportedParameter, match="`secret_env`") as caught:
+        check("local", {"secret_env": VALUES["secret_env"]}, emulate_accelerators=True)
+    assert "gke, kubernetes" in caught.value.advice
+
+
+@pytest.mark.parametrize("name", ["labels", "requests", "secret_env", "pod_override"])
+@pytest.mark.parametrize("value", ["team=vision", [("team", "vision")], {"team": object()}, {"team": math.nan}])
+def test_a_dict_holds_plain_values(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"`{name}`"):
+        check("gke", {name: value})
+
+
+@pytest.mark.parametrize("name", ["service_account", "priority_class", "queue_name"])
+def test_a_name_is_a_text(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"`{name}` is 3"):
+        check("gke", {name: 3})
+
+
+@pytest.mark.parametrize("labels", [{"app": "x"}, {"Team!": "x"}, {"team": "my team"}, {"team": None}])
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_labels_are_legal_everywhere(platform: Platform, labels: dict[Any, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="`labels`"):
+        check(platform, {"labels": labels})
 
 
 def test_an_unknown_backend_names_the_known() -> None:

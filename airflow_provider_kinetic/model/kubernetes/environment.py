@@ -46,6 +46,10 @@ def environment_of(manifest: JobManifest) -> list[dict[str, Any]]:
     check_variables(values, "env_vars")
     names = [name for name in UPSTREAMS if name in values] + [name for name in values if name not in UPSTREAMS]
     literal = [{"name": name, "value": literally(values[name])} for name in names]
+    for name in manifest.secret_env:
+        if name in values:
+            whose = "is set by Kinetic" if name.startswith("KINETIC_") or name in UPSTREAMS else "is in `env_vars` too"
+            raise _unusable("secret_env", name, f"it {whose}", "Give it another name, or leave one of the two out.")
     return literal + [_from_secret(name, reference) for name, reference in manifest.secret_env.items()]
 
 
@@ -87,7 +91,7 @@ def _size(parameter: str, name: str, value: str) -> int:
 
 def _from_secret(name: str, reference: str) -> dict[str, Any]:
     check_variables({name: ""}, "secret_env")
-    found = _REFERENCE.fullmatch(reference)
+    found = _REFERENCE.fullmatch(str(reference))
     if not found:
         raise ConfigurationError(
             f"`secret_env`: {reference!r} for {name!r} names no key of a Secret.", advice="Write `secret-name/key`."

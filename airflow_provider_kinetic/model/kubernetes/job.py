@@ -7,6 +7,7 @@ for a reason that the table gives, and none is taken away.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.model import accelerators
 from airflow_provider_kinetic.model.accelerators import Accelerator
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.kubernetes import fuse
 from airflow_provider_kinetic.model.kubernetes.environment import environment_of, literally
 from airflow_provider_kinetic.model.kubernetes.labels import labels_of, pod_labels_of
 from airflow_provider_kinetic.model.kubernetes.override import merged
@@ -27,7 +29,10 @@ TTL = 7 * 24 * 3600
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 DEBUG_PORT = 5678
 
+_OBJECT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _REQUESTS = ("cpu", "memory", "ephemeral-storage")
+_QUANTITY = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,2})?", re.ASCII)
+"""Kubernetes, "Quantity", without those below zero."""
 
 
 def default_service_account(platform: Platform) -> str | None:
@@ -41,11 +46,15 @@ def render(manifest: JobManifest, *, has_secrets: bool = False) -> dict[str, Any
     :raises ConfigurationError: labels, variables, requests or ``pod_override`` that cannot be honoured.
     :raises AcceleratorError: there is no such accelerator.
     """
+    mounting = fuse.ANNOTATIONS if manifest.fuse_mounts else {}
     template = {
-        "metadata": {"labels": pod_labels_of(manifest), **_annotations(manifest)},
+        "metadata": {
+            "labels": pod_labels_of(manifest),
+            **_given("annotations", {**manifest.annotations, **mounting}),
+        },
         "spec": _pod_spec(manifest, has_secrets),
     }
-    queued = {QUEUE_LABEL: manifest.queue} if manifest.queue else {}
+    queued = _given(QUEUE_LABEL, _name("queue_name", manifest.queue, longest=63))
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -53,7 +62,7 @@ def render(manifest: JobManifest, *, has_secrets: bool = False) -> dict[str, Any
             "name": manifest.name,
             "namespace": manifest.namespace,
             "labels": {**labels_of(manifest), **queued},
-            **_annotations(manifest),
+            **_given("annotations", dict(manifest.annotations)),
         },
         "spec": {
             "backoffLimit": 0,
@@ -83,11 +92,12 @@ def _pod_spec(manifest: JobManifest, has_secrets: bool) -> dict[str, Any]:
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": _seconds(manifest.stop_grace),
-        **_given("serviceAccountName", manifest.service_account),
-        **_given("priorityClassName", manifest.priority_class),
+        **_given("serviceAccountName", _name("service_account", manifest.service_account)),
+        **_given("priorityClassName", _name("priority_class", manifest.priority_class)),
         **_given("nodeSelector", accelerator.node_selector),
         **_given("tolerations", accelerator.tolerations),
         "containers": [_container(manifest, accelerator, has_secrets)],
+        **_given("volumes", fuse.volumes_of(manifest.fuse_mounts)),
     }
 
 
@@ -105,6 +115,7 @@ def _container(manifest: JobManifest, accelerator: Accelerator, has_secrets: boo
             "limits": accelerator.resource,
             "requests": {**accelerator.resource, **_requests(manifest.requests)},
         },
+        **_given("volumeMounts", fuse.mounts_of(manifest.fuse_mounts)),
         **_given("ports", [{"containerPort": DEBUG_PORT, "name": "debugpy"}] if manifest.debug else None),
     }
 
@@ -122,11 +133,27 @@ def _requests(requests: Mapping[str, str]) -> dict[str, str]:
                 f"`requests` has {name!r}.",
                 advice=f"There are: {', '.join(_REQUESTS)}. GPUs and TPUs are asked for with `accelerator`.",
             )
-    return {name: str(quantity) for name, quantity in requests.items()}
+    return {name: _quantity(name, quantity) for name, quantity in requests.items()}
 
 
-def _annotations(manifest: JobManifest) -> dict[str, Any]:
-    return _given("annotations", dict(manifest.annotations))
+def _quantity(name: str, quantity: Any) -> str:
+    text = str(quantity)
+    if isinstance(quantity, bool) or not _QUANTITY.fullmatch(text):
+        raise ConfigurationError(
+            f"`requests`: {quantity!r:.100} is no quantity of {name}.",
+            advice="Write a quantity of Kubernetes: cpu '4' or '500m', memory '16Gi', ephemeral-storage '100Gi'.",
+        )
+    return text
+
+
+def _name(parameter: str, name: str | None, longest: int = 253) -> str | None:
+    """Of an object of the cluster (Kubernetes, "Object Names and IDs")."""
+    if name and not (len(name) <= longest and _OBJECT.fullmatch(name)):
+        raise ConfigurationError(
+            f"`{parameter}` is {name!r:.300}, which cannot be a name in a cluster.",
+            advice=f"Use small letters, digits, `-` and `.` in `{parameter}`.",
+        )
+    return name
 
 
 def _given(name: str, value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.manifests import JobManifest
@@ -40,19 +41,19 @@ def legal_value(text: str) -> str:
     return f"{readable}-{digest}" if readable else digest
 
 
-def check_labels(labels: Mapping[str, str], parameter: str = "labels") -> dict[str, str]:
+def check_labels(labels: Mapping[str, Any], parameter: str = "labels") -> dict[str, str]:
     """The labels of a user. They are not changed silently: people bill and select by them.
 
     :raises ConfigurationError: a key or a value is not legal, or the key identifies the job.
     """
     for key, value in labels.items():
-        if key in UPSTREAMS or key.startswith(f"{PREFIX}/"):
+        if key in UPSTREAMS or str(key).startswith(f"{PREFIX}/"):
             raise ConfigurationError(
                 f"`{parameter}` sets {key!r}, which identifies the job.", advice=f"Choose another key in `{parameter}`."
             )
         if not _KEY.fullmatch(str(key)):
             raise ConfigurationError(f"`{parameter}`: {key!r} is not a legal key of a label.", advice=_rule(parameter))
-        if not _VALUE.fullmatch(str(value)):
+        if value is None or not _VALUE.fullmatch(str(value)):
             near = legal_value(str(value))
             raise ConfigurationError(
                 f"`{parameter}`: {value!r} is not a legal value of the label {key!r}.",
