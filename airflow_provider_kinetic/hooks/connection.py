@@ -275,7 +275,7 @@ def _check_boundary(given: Mapping[str, Any], overrides: Mapping[str, Any], plat
         return
     raise ConfigurationError(
         f"The connection `{conn_id}` is for the {name} {given[name]!r}, not for {overrides[name]!r}.",
-        advice=f"Pass a `kinetic_conn_id` of that {name}, or leave `{name}` out of the connection: it then reaches any.",
+        advice=f"Pass a `kinetic_conn_id` of that {name}, or leave `{name}` out of the connection: then any will do.",
     )
 
 

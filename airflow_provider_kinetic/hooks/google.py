@@ -86,7 +86,7 @@ class GoogleIdentityHook(GoogleBaseHook):
             credentials, project = self.get_credentials_and_project_id()
         name = f"{_email(credentials)} ({fingerprint[:12]})"
         conn_id = self.gcp_conn_id  # not the hook, which would live as long as the process
-        return Principal(name, project or "", credentials, TokenSource(lambda: _fresh(credentials, conn_id)))
+        return Principal(name, project or "", credentials, TokenSource(lambda: fresh(credentials, conn_id)))
 
     def _fingerprint(self) -> str:
         """A digest of everything that decides about the identity."""
@@ -104,7 +104,7 @@ def _email(credentials: Credentials) -> str:
     return "application default credentials"
 
 
-def _fresh(credentials: Credentials, conn_id: str) -> Token:
+def fresh(credentials: Credentials, conn_id: str) -> Token:
     """A new access token; blocks.
 
     :raises ClusterError: Google gives none.

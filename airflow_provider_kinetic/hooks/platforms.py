@@ -16,7 +16,7 @@ from airflow_provider_kinetic.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_kinetic.clusters.access import Access
-    from airflow_provider_kinetic.clusters.base import Cluster
+    from airflow_provider_kinetic.clusters.base import Cluster, Watcher
     from airflow_provider_kinetic.lifecycle.ports import Ports
     from airflow_provider_kinetic.model.target import Target
 
@@ -70,10 +70,16 @@ def _on_kubernetes(target: Target, access: Callable[[], Access]) -> Ports:
 
         return KubernetesCluster(access(), target.namespace)
 
+    def watcher() -> Watcher:
+        from airflow_provider_kinetic.clusters.watch import KubernetesWatcher
+
+        return KubernetesWatcher(access(), target.namespace)
+
     return Ports(
         cluster=late(cluster),
         store=KineticGCSHook(target.gcp_conn_id).store(),
         builder=NamedBuilder(target.platform),
+        watcher=late(watcher),
     )
 
 

@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,7 +21,7 @@ class IdentityServer:
     """``with IdentityServer() as identity``. Every token that it issues is in ``issued``."""
 
     def __init__(self) -> None:
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = _key()
         self.issued: list[str] = []
         self.requests: Counter[str] = Counter()
         self.failing: Counter[str] = Counter()
@@ -76,6 +76,12 @@ class IdentityServer:
         self.key.public_key().verify(_decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         self.claims = json.loads(_decoded(signed.partition(".")[2]))
         return bool(self.claims["aud"] == f"{self.url}/token")
+
+
+@cache
+def _key() -> rsa.RSAPrivateKey:
+    """One for the process: making it takes longer than most tests."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class _Answer(BaseHTTPRequestHandler):

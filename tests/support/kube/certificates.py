@@ -15,12 +15,13 @@ from cryptography.x509.oid import NameOID
 
 
 @cache
-def _pair() -> tuple[bytes, bytes]:
-    """Certificate and key in PEM, for 127.0.0.1 and localhost; one for each process."""
+def _pair(*hosts: str) -> tuple[bytes, bytes]:
+    """Certificate and key in PEM, for 127.0.0.1, localhost and ``hosts``; one for each process."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
     now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = x509.SubjectAlternativeName([loopback, *(x509.DNSName(host) for host in ("localhost", *hosts))])
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
@@ -33,9 +34,9 @@ def _pair() -> tuple[bytes, bytes]:
     return certificate.public_bytes(serialization.Encoding.PEM), secret
 
 
-def server_context(folder: Path) -> tuple[ssl.SSLContext, bytes]:
+def server_context(folder: Path, *hosts: str) -> tuple[ssl.SSLContext, bytes]:
     """A TLS context, and the authority (PEM) that clients are to trust."""
-    certificate, key = _pair()
+    certificate, key = _pair(*hosts)
     (folder / "server.pem").write_bytes(certificate + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
