@@ -22,9 +22,10 @@ from gcs_objects import Bucket
 from gcs_server import GcsServer
 from kube import Image, KubeServer
 from kube.errors import Object
-from kube.resources import JOBS
+from kube.resources import JOBS, NODES, PODS, Resource
 
 from airflow_provider_kinetic.hooks import platforms
+from airflow_provider_kinetic.model import accelerators
 
 if TYPE_CHECKING:
     import pytest
@@ -36,6 +37,17 @@ BUCKET = "kinetic-tests"
 IMAGE = "registry.example/jobs:1"
 """Has this interpreter and its packages."""
 EMULATOR = "STORAGE_EMULATOR_HOST"
+
+
+def where_to_find(storage: str) -> dict[str, str]:
+    """The environment in which Google's client, gcsfs and Orbax speak to this server instead of Google's."""
+    return {
+        EMULATOR: storage,
+        "TENSORSTORE_GCS_HTTP_URL": storage,
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x",
+        "GOOGLE_CLOUD_PROJECT": "tests",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # else a minute for each bucket
+    }
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Cloud:
     def opened(cls, folder: Path, **options: Any) -> Iterator[Cloud]:
         """``options`` are those of :class:`~kube.server.KubeServer`; its pods find the storage by themselves."""
         with GcsServer(BUCKET) as gcs:
-            environment = {EMULATOR: gcs.url, **options.pop("environment", {})}
+            environment = {**where_to_find(gcs.url), **options.pop("environment", {})}
             with KubeServer(environment=environment, **options) as kube:
                 kube.images[IMAGE] = Image(python=sys.executable)
                 kube.kubeconfig(folder / "kubeconfig")
@@ -106,6 +118,14 @@ class Cloud:
         self.kube.images[name] = Image(python=str(python))
         return name
 
+    def add_machine(self, accelerator: str, *, spot: bool = False) -> None:
+        """A node that takes pods of this accelerator, on which JAX makes do with the CPU of this machine."""
+        wanted = accelerators.parse(accelerator, spot=spot)
+        taints = [{key: each[key] for key in ("key", "value", "effect") if key in each} for each in wanted.tolerations]
+        name = f"{wanted.canonical}-{len(self.kube.store.list(NODES)[0])}"
+        self.kube.add_node(name, labels=wanted.node_selector, taints=taints, allocatable=dict(wanted.resource))
+        self.kube.registry.admission.mutators.append(_on_the_cpu)
+
     def jobs(self, namespace: str = "default") -> list[Object]:
         """The Jobs of a namespace, oldest first."""
         found = self.kube.store.list(JOBS, namespace)[0]
@@ -119,3 +139,10 @@ class Cloud:
         """No fault waits any more for the next request."""
         self.kube.heal()
         self.gcs.faults.clear()
+
+
+def _on_the_cpu(resource: Resource, obj: Object) -> None:
+    for container in obj["spec"]["containers"] if resource == PODS else ():
+        for variable in container.get("env") or []:
+            if variable["name"] == "JAX_PLATFORMS":
+                variable["value"] = "cpu"

@@ -41,7 +41,8 @@ class KubeServer:
     """A cluster with the namespace ``default``, one large node and an administrator's token.
 
     ``environment``: variables of every container; ``job_backoff``: seconds before a failed pod is replaced (10 on a
-    real cluster); ``clock_offset``: seconds that the cluster is ahead of this machine; ``custom``: custom resources.
+    real cluster); ``clock_offset``: seconds that the cluster is ahead of this machine; ``custom``: custom resources;
+    ``images``: what stands for them, where it is more than a dict.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class KubeServer:
         job_backoff: float = 0.1,
         bookmark_every: float = 60.0,
         clock_offset: float = 0.0,
+        images: dict[str, Image] | None = None,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="kube-"))
-        self.images: dict[str, Image] = {}
+        self.images = {} if images is None else images
         self.clock = Clock(clock_offset)
         self.store = Store(self.clock)
         self.registry = Registry(self.store)
