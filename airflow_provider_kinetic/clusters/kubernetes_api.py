@@ -23,6 +23,7 @@ __all__ = [
     "explained",
     "group_version",
     "message_of",
+    "not_found",
     "passing",
     "paths",
     "read",
@@ -62,6 +63,20 @@ def read(response: httpx.Response, what: str, namespace: str = "") -> dict[str, 
     if not isinstance(body, dict):
         raise unreadable(str(response.url), what)
     return body
+
+
+def not_found(response: httpx.Response) -> bool:
+    """Whether the API server says that there is no such object.
+
+    A proxy or another server at that address says 404 too, and a job must not count as gone for that.
+    """
+    if response.status_code != httpx.codes.NOT_FOUND:
+        return False
+    try:
+        status = json.loads(response.content)
+    except ValueError:
+        return False
+    return text(status, "kind") == "Status" and text(status, "reason") == "NotFound"
 
 
 def message_of(response: httpx.Response) -> str:

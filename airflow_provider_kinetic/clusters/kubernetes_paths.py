@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+import re
+from urllib.parse import quote, unquote
 
 PAGE = 500
 """Objects in one page of a listing."""
@@ -15,6 +16,7 @@ VERSION = "/version"
 API_GROUPS = "/apis/"
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 NODES = "/api/v1/nodes"
+_NAMESPACE = re.compile("/namespaces/([^/]+)")
 
 
 def jobs(namespace: str) -> str:
@@ -63,6 +65,12 @@ def leaderworkersets(namespace: str, version: str = "v1") -> str:
 
 def leaderworkerset(namespace: str, name: str, version: str = "v1") -> str:
     return _one(leaderworkersets(namespace, version), name)
+
+
+def namespace_of(path: str) -> str:
+    """Namespace in a path of this module; empty where it has none."""
+    found = _NAMESPACE.search(path)
+    return unquote(found[1]) if found else ""
 
 
 def of_job(name: str) -> dict[str, str]:
