@@ -7,32 +7,25 @@ cluster too, and a job must never go there because a kubeconfig was not found (c
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_kinetic.clusters.access import Access, Token, TokenSource
-from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, ConnectionError_
-
-if TYPE_CHECKING:
-    from kubernetes.config.kube_config import KubeConfigLoader
+from airflow_provider_kinetic.hooks.kubeconfig import Kubeconfig, digest, soon
+from airflow_provider_kinetic.model.errors import ConfigurationError, ConnectionError_
 
 DEFAULT_CONN_ID = "kubernetes_default"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds token, authority and namespace of its service account."""
-REREAD = 60.0
-"""Seconds after which a token in a file is read again: the kubelet replaces it long before its end."""
-
+_POD = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
+"""Set in every pod."""
 _SOURCES = ("in_cluster", "kube_config_path", "kube_config")
 
 
@@ -60,7 +53,8 @@ class KineticKubernetesHook(BaseHook):
 
         :raises ConnectionError_: the connection does not exist, or what it names cannot be used.
         """
-        key = (os.getpid(), self.kubernetes_conn_id, _digest([self.extras, os.environ.get("KUBECONFIG")]))
+        pod = [os.environ.get(name) for name in _POD] + [str(self.service_account)]
+        key = (os.getpid(), self.kubernetes_conn_id, digest([self.extras, self._kubeconfig.stamp(), pod]))
         with _reading:
             if key not in _known:
                 _known[key] = self._read()
@@ -88,6 +82,10 @@ class KineticKubernetesHook(BaseHook):
         """The namespace that the connection names."""
         return self.extras.get("namespace")
 
+    @property
+    def _kubeconfig(self) -> Kubeconfig:
+        return Kubeconfig(self.kubernetes_conn_id, self.extras.get("kube_config_path"), self.extras.get("kube_config"))
+
     def _read(self) -> Access:
         given = [name for name in _SOURCES if _true(self.extras.get(name))]
         if len(given) > 1:
@@ -97,11 +95,8 @@ class KineticKubernetesHook(BaseHook):
             )
         if given == ["in_cluster"]:
             return in_cluster(self.service_account, os.environ)
-        with _understood(self.kubernetes_conn_id):
-            config = Kubeconfig(self.extras.get("kube_config_path"), self.extras.get("kube_config"))
-            return config.access(
-                self.extras.get("cluster_context"), verify=not _true(self.extras.get("disable_verify_ssl"))
-            )
+        verify = not _true(self.extras.get("disable_verify_ssl"))
+        return self._kubeconfig.access(self.extras.get("cluster_context"), verify=verify)
 
 
 _known: dict[tuple[int, str, str], Access] = {}
@@ -110,7 +105,7 @@ _reading = threading.Lock()
 
 def in_cluster(folder: Path, environ: Mapping[str, str]) -> Access:
     """The cluster of the pod that we run in. Its token is read again every minute."""
-    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+    host, port = (environ.get(name) for name in _POD)
     if not host or not port:
         raise ConfigurationError(
             "The connection says `in_cluster`, but this process does not run in a pod of a cluster.",
@@ -119,175 +114,28 @@ def in_cluster(folder: Path, environ: Mapping[str, str]) -> Access:
         )
 
     def fetch() -> Token:
-        return Token((folder / "token").read_text().strip(), _soon())
+        return Token(_read_file(folder / "token").strip(), soon())
 
-    namespace = (folder / "namespace").read_text().strip() if (folder / "namespace").exists() else "default"
+    namespace = _read_file(folder / "namespace").strip()
     address = f"[{host}]" if ":" in host else host
     return Access(
         server=f"https://{address}:{port}",
-        identity=f"service account of the pod in {namespace} ({_digest(str(folder))})",
-        authority=(folder / "ca.crt").read_text(),
+        identity=f"service account of the pod in {namespace} ({digest(str(folder))})",
+        authority=_read_file(folder / "ca.crt"),
         tokens=TokenSource(fetch),
     )
 
 
-@dataclass(frozen=True)
-class Kubeconfig:
-    """A kubeconfig: a path (or several, as in ``KUBECONFIG``), or its content; without both the default one."""
-
-    path: str | None = None
-    content: str | dict[str, Any] | None = None
-
-    def access(self, context: str | None = None, *, verify: bool = True) -> Access:
-        """What the context says, the current one where none is named."""
-        loader = self._loader(context)
-        loaded = _Loaded(loader)
-        cluster = loaded.section("clusters", "cluster")
-        if cluster.get("tls-server-name"):
-            raise ConfigurationError(
-                "The kubeconfig says `tls-server-name`, which is not honoured.",
-                advice="Use an address of the API server that its certificate names.",
-            )
-        first = loaded.token()
-        waiting = [first] if first else []  # an `exec` plugin has just run: not again for the first request
-
-        def fetch() -> Token:
-            return waiting.pop() if waiting else _Loaded(self._loader(context)).token() or _none(context)
-
-        return Access(
-            server=loaded.server(),
-            identity=loaded.identity(),
-            authority=loaded.authority(),
-            verify=verify and not cluster.get("insecure-skip-tls-verify"),
-            client_certificate=loaded.certificate(),
-            proxy=cluster.get("proxy-url"),
-            tokens=TokenSource(fetch) if first else None,
-        )
-
-    def _loader(self, context: str | None) -> KubeConfigLoader:
-        from kubernetes.config.kube_config import ConfigNode, KubeConfigLoader, KubeConfigMerger
-
-        if self.content is not None:
-            return KubeConfigLoader(ConfigNode("kube-config", self._parsed()), active_context=context)
-        paths = self.path or os.environ.get("KUBECONFIG") or "~/.kube/config"
-        found = KubeConfigMerger(paths).config
-        if found is None:
-            raise ConfigurationError(
-                f"There is no kubeconfig at {paths}.",
-                advice="Give the connection a `kube_config_path` or a `kube_config`; for the cluster that this process"
-                " itself runs in, say `in_cluster`.",
-            )
-        return KubeConfigLoader(found, active_context=context, config_base_path=None)
-
-    def _parsed(self) -> dict[str, Any]:
-        """JSON is YAML too."""
-        import yaml
-
-        parsed = yaml.safe_load(self.content) if isinstance(self.content, str) else self.content
-        if not isinstance(parsed, dict):
-            raise ConfigurationError("The `kube_config` of the connection is no kubeconfig.", advice=_FORM)
-        return parsed
-
-
-class _Loaded:
-    """What a loader has found out, as plain values."""
-
-    def __init__(self, loader: KubeConfigLoader) -> None:
-        from kubernetes.client import Configuration
-
-        self._loader = loader
-        self._found = Configuration()
-        loader.load_and_set(self._found)
-
-    def section(self, kind: str, name: str) -> dict[str, Any]:
-        """The cluster or the user of the context."""
-        context = self._loader.current_context["context"]
-        if not context.get(name):
-            return {}
-        entry = self._loader._config[kind].get_with_name(context[name], safe=True)
-        value = getattr(entry, "value", entry) or {}
-        return dict(value.get(name) or {})
-
-    def server(self) -> str:
-        return str(self._found.host).rstrip("/")
-
-    def authority(self) -> str | None:
-        path = self._found.ssl_ca_cert
-        return Path(path).read_text() if path else None
-
-    def certificate(self) -> tuple[str, str] | None:
-        found = self._found
-        return (found.cert_file, found.key_file) if found.cert_file and found.key_file else None
-
-    def identity(self) -> str:
-        """The name of the user, and a digest of all that the kubeconfig says of it."""
-        user = self._loader.current_context["context"].get("user") or "nobody"
-        return f"{user} ({_digest(self.section('users', 'user'))})"
-
-    def token(self) -> Token | None:
-        """:raises ConfigurationError: the user's way to prove itself is not one of those that Kubernetes still has."""
-        user = self.section("users", "user")
-        kind, _, value = str(getattr(self._loader, "token", None) or "").partition(" ")
-        if value and kind.lower() != "bearer":
-            raise ConfigurationError(
-                "The kubeconfig gives a user name and a password, which no supported Kubernetes takes.",
-                advice="Use a token, a client certificate or an `exec` plugin.",
-            )
-        if not value and "exec" in user and self.certificate() is None:
-            raise ClusterError(
-                f"The `exec` plugin {user['exec'].get('command')!r} of the kubeconfig gave no credential.",
-                advice="Run it by hand as the user that runs Airflow. Is it installed where worker, triggerer and API"
-                " server run?",
-            )
-        return Token(value.strip(), self._end(user)) if value else None
-
-    def _end(self, user: Mapping[str, Any]) -> float:
-        expiry = getattr(self._loader, "expiry", None)
-        if expiry is not None:
-            return float(expiry.timestamp())
-        return _soon() if user.get("tokenFile") and not user.get("token") else float("inf")
-
-
-_FORM = "It is the content of a kubeconfig, as JSON or YAML."
-
-
-def _soon() -> float:
-    import time
-
-    return time.time() + REREAD
-
-
-def _none(context: str | None) -> Token:
-    raise ClusterError(
-        f"The kubeconfig has no token any more for the context {context or 'that is current'}.",
-        advice="Was the kubeconfig changed? Correct it, or the connection that names it.",
-    )
-
-
-@contextmanager
-def _understood(conn_id: str) -> Iterator[None]:
-    """What loading raises, as an error that names the connection.
-
-    :raises ConnectionError_: the kubeconfig cannot be used.
-    """
-    import yaml
-    from kubernetes.config import ConfigException
-
+def _read_file(path: Path) -> str:
     try:
-        yield
-    except (ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, ValueError) as error:
-        kind = type(error).__name__
-        told = "is not YAML" if isinstance(error, yaml.YAMLError) else f"cannot be used: {kind}: {error}"
+        return path.read_text()
+    except OSError as error:
         raise ConnectionError_(
-            f"The kubeconfig of the connection `{conn_id}` {told}",
-            advice="Correct `kube_config_path`, `kube_config` or `cluster_context` of that connection.",
-        ) from None
+            f"The connection says `in_cluster`, but the pod has no service account: {path}: {error.strerror}",
+            advice="Set automountServiceAccountToken of Airflow's pods, or give the connection a kubeconfig.",
+        ) from error
 
 
 def _true(value: Any) -> bool:
     """JSON gives a boolean, a connection URI gives text."""
     return value.strip().lower() not in ("", "false", "0", "no") if isinstance(value, str) else bool(value)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
