@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 HOME = Path(tempfile.mkdtemp(prefix="kinetic-tests-"))
@@ -25,6 +27,14 @@ os.environ.update(
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `pytest -m cluster` needs of a real cluster, which KUBECONFIG names (docs/testing.md)."""
+    group = parser.getgroup("kinetic", "a real cluster for `-m cluster`; KUBECONFIG names it")
+    group.addoption("--gcs-endpoint", default="", help="URL of a Cloud Storage that its pods and this machine reach")
+    here = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
+    group.addoption("--job-image", default=here, help="image with this Python and nothing else (default: %(default)s)")
 
 
 def pytest_unconfigure() -> None:

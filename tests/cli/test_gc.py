@@ -7,51 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tables import Tables
 
-from airflow_provider_kinetic.hooks.journal import KEY
 from airflow_provider_kinetic.model.status import JobState
-
-
-class Tables:
-    """The rows of a database that gc reads."""
-
-    def __init__(self, session: Any) -> None:
-        self.session = session
-
-    def run(self, run_id: str = "r1") -> None:
-        from airflow.models.dagrun import DagRun
-
-        values = {"dag_id": "etl", "run_id": run_id, "run_type": "manual", "state": "running"}
-        unset = dict.fromkeys(("data_interval_end", "logical_date", "log_template_id"))
-        self.session.execute(DagRun.__table__.insert().values(**values, **unset))
-        self.session.commit()
-
-    def task(self, task_id: str, state: str | None, *, newest: str | None = None, operator: str | None = None) -> None:
-        from airflow._shared.state import TaskScope
-        from airflow.models.taskinstance import TaskInstance
-        from airflow.state import get_state_backend
-
-        given = {"dag_id": "etl", "run_id": "r1", "task_id": task_id, "map_index": -1}
-        row = {**given, "state": state, "operator": operator or "KineticRunOperator", "pool": "default_pool"}
-        self.session.execute(TaskInstance.__table__.insert().values(**row, pool_slots=1))
-        if newest:
-            record = json.dumps({"job_id": newest, "n": 1})
-            get_state_backend().set(TaskScope("etl", "r1", task_id), KEY, record, session=self.session)
-        self.session.commit()
 
 
 @pytest.fixture
 def tables() -> Iterator[Tables]:
-    from airflow import settings
-    from airflow.models import import_all_models
-    from airflow.models.base import Base
-    from airflow.utils.session import create_session
-
-    import_all_models()
-    Base.metadata.create_all(settings.engine)
-    with create_session() as session:
-        yield Tables(session)
-    Base.metadata.drop_all(settings.engine)
+    with Tables.opened() as tables:
+        yield tables
 
 
 def gc(desk: Any, *words: str, code: int = 0) -> dict[str, dict[str, Any]]:
