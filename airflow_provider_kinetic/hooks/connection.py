@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow_provider_kinetic.hooks.settings import Settings
 from airflow_provider_kinetic.job.storage import path_to_uri, uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError, ConnectionError_
+from airflow_provider_kinetic.model.kubernetes.job import default_service_account
 from airflow_provider_kinetic.model.target import Platform, Target
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ FIELDS = _EVERYWHERE | _CLOUD | _LOCAL
 _ENVIRONMENT = {name: f"KINETIC_{name.upper()}" for name in ("project", "zone", "cluster", "namespace")}
 _DEFAULTS = {"gcp_conn_id": "google_cloud_default", "kubernetes_conn_id": "kubernetes_default"}
 _ENDPOINTS = ("public", "private", "dns")
-_SERVICE_ACCOUNT = "kinetic"
-"""Of jobs on a cluster that upstream's client has made (contract 1.6)."""
 _BOUNDARY = {"gke": "project", "kubernetes": "cluster"}
 """The field that a task or a handle cannot change where the connection names it: it says who is sent a token."""
 _UPSTREAM = {"zone": "us-central1-a", "cluster": "kinetic-cluster", "namespace": "default"}  # contract 1.4
@@ -81,15 +80,20 @@ def target_of(
     return _cloud_target(platform, sources, common)
 
 
-def resolve_target(kinetic_conn_id: str, overrides: Mapping[str, Any] | None = None) -> Target:
-    """The target of a stored connection in this process, everything looked up."""
+def resolve_target(
+    kinetic_conn_id: str, overrides: Mapping[str, Any] | None = None, *, conn: Connection | None = None
+) -> Target:
+    """The target of a stored connection in this process, everything looked up.
+
+    :param conn: the connection, where the caller has it already.
+    """
     import os
 
     from airflow_provider_kinetic.hooks.installation import airflow_home, installation_id
     from airflow_provider_kinetic.hooks.settings import load_settings
 
     return target_of(
-        get_connection(kinetic_conn_id),
+        conn or get_connection(kinetic_conn_id),
         kinetic_conn_id=kinetic_conn_id,
         overrides=overrides,
         environ=os.environ,
@@ -212,7 +216,7 @@ def _cloud_target(platform: Platform, sources: _Sources, common: dict[str, Any])
 def _reach(platform: Platform, sources: _Sources, path: str, cluster: str) -> dict[str, Any]:
     """How the platform finds its cluster."""
     if platform == "gke":
-        account = sources.text("service_account") or _SERVICE_ACCOUNT
+        account = sources.text("service_account") or default_service_account(platform)
         return {"cluster_uri": f"gke://{path}", "endpoint": _endpoint(sources), "service_account": account}
     conn_id = sources.text("kubernetes_conn_id") or _DEFAULTS["kubernetes_conn_id"]
     return {"cluster_uri": f"kubernetes://{conn_id}/{cluster}", "kubernetes_conn_id": conn_id}

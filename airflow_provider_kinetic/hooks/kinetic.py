@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.clusters.base import JobSummary
     from airflow_provider_kinetic.lifecycle.cleanup import Halves
     from airflow_provider_kinetic.lifecycle.ports import Ports
+    from airflow_provider_kinetic.lifecycle.submission import Journal
     from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.spec import TaskIdentity
     from airflow_provider_kinetic.model.status import JobStatus
     from airflow_provider_kinetic.model.target import Target
 
@@ -66,8 +67,13 @@ class KineticHook(BaseHook):
     def of(cls, handle: JobHandle, kinetic_conn_id: str | None = None) -> KineticHook:
         """The hook through which an existing job is reached: where it is says the handle, not the connection of today.
 
-        Only the credentials come from the connection, which is not even read for jobs of this machine.
+        Only credentials and the address of the API server come from the connection, which is not even read for jobs
+        of this machine.
+
+        :raises ConfigurationError: the connection is not one of the place where the job is.
         """
+        from airflow_provider_kinetic.hooks.reach import target_of_handle
+
         hook = cls(kinetic_conn_id or handle.kinetic_conn_id or DEFAULT_CONN_ID)
         hook.target = target_of_handle(handle, hook.kinetic_conn_id)
         return hook
@@ -80,6 +86,34 @@ class KineticHook(BaseHook):
 
     def get_conn(self) -> Ports:
         return self.ports
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        output_dir: str | None = None,
+        identity: TaskIdentity | None = None,
+        journal: Journal | None = None,
+        max_tries: int = 0,
+        **spec: Any,
+    ) -> JobHandle:
+        """Submit a function as a job and go on: ``hook.submit(train, (3,), accelerator="l4", container_image="…")``.
+
+        :param secrets: variables that no payload, listing or log shows.
+        :param identity: the task instance that the job belongs to. None: it belongs to nobody, and no gc ends it.
+        :param journal: memory that outlives this process, with which a second call finds the job of the first. None:
+            every call submits another job.
+        :param max_tries: the task instance's, where there is one.
+        :param spec: fields of :class:`airflow_provider_kinetic.model.spec.JobSpec`.
+        :raises ConfigurationError: bad input; nothing was sent.
+        """
+        from airflow_provider_kinetic.hooks import direct
+
+        order = direct.Order(function, args, kwargs, spec, secrets, output_dir, identity, max_tries)
+        return direct.submit(self.ports, self.target, order, journal, lambda line: self.log.info("%s", line))
 
     def attach(self, job_id: str) -> JobHandle:
         """The handle of a job, also of one that upstream's client submitted or that was cleaned up.
@@ -181,25 +215,6 @@ class KineticHook(BaseHook):
             return summary(check_target(self.ports, self.target))
         except KineticError as error:
             return False, str(error)
-
-
-def target_of_handle(handle: JobHandle, kinetic_conn_id: str) -> Target:
-    """Where an existing job is."""
-    from airflow_provider_kinetic.hooks.connection import resolve_target
-    from airflow_provider_kinetic.model.target import Target
-
-    places: dict[str, Any] = {
-        "store_root": handle.root,
-        "project": handle.project,
-        "zone": handle.zone,
-        "cluster": handle.cluster_name,
-        "namespace": handle.namespace,
-    }
-    places |= {key: value for key in ("output_root", "cluster_uri") if (value := getattr(handle, key)) is not None}
-    if handle.platform == "local":
-        environments = f"{handle.root.rpartition('/')[0]}/environments"
-        return Target(platform="local", kinetic_conn_id=kinetic_conn_id, environments_uri=environments, **places)
-    return replace(resolve_target(kinetic_conn_id), **places)
 
 
 def load_result(reference: Mapping[str, Any], *, kinetic_conn_id: str = DEFAULT_CONN_ID) -> Any:
