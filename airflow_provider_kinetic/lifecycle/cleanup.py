@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.lifecycle.logs import last_output
 from airflow_provider_kinetic.lifecycle.ports import Ports
-from airflow_provider_kinetic.model.errors import ConfigurationError, StoreError
+from airflow_provider_kinetic.model.diagnosis import TAIL_LINES
+from airflow_provider_kinetic.model.errors import ConfigurationError, KineticError, StoreError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 from airflow_provider_kinetic.stores.base import Store
@@ -25,7 +27,10 @@ MARGIN = 15.0
 """Seconds beyond its grace period that a machine gets to end."""
 
 STATUS = "status.json"
-"""Beside the kept result: the final status of the job, with the digests of its objects."""
+"""Beside the kept result: the final status of the job, with its last output where it did not end well."""
+
+LONGEST_OUTPUT = 16 * 1024
+"""Characters of the output that are kept with it."""
 
 
 def now() -> str:
@@ -64,6 +69,15 @@ def cancel(ports: Ports, handle: JobHandle, *, by: str, wait: float = 0.0) -> bo
     return ports.cluster.delete(handle, wait=wait)
 
 
+def ended(status: JobStatus, by: str) -> JobStatus:
+    """What is kept of a job that did not end by itself; any other status as it is."""
+    if status.state.terminal:
+        return status
+    before = ": ".join(filter(None, (status.state.value.lower(), status.message)))
+    message = f"Cancelled by {by}; it was {before}"
+    return replace(status, state=JobState.NOT_FOUND, reason=Reason.CANCELLED, message=message, stopping=False)
+
+
 def disown(store: Store, handle: JobHandle, *, by: str) -> None:
     """Mark the job as unwanted where no clean-up takes the mark away: the next try submits another one."""
     if (uri := handle.kept(protocol.CANCELLED)) is not None:
@@ -83,28 +97,59 @@ def mark_of(store: Store, handle: JobHandle) -> dict[str, Any] | None:
     return None
 
 
-def keep(store: Store, handle: JobHandle, status: JobStatus) -> None:
-    """Copy what must outlive the clean-up beside the outputs; the status goes last and says that all is there."""
+def preserve(ports: Ports, handle: JobHandle, status: JobStatus) -> None:
+    """Copy what must outlive the job beside its outputs; the status goes last and says that all is there. Idempotent.
+
+    A status that tells how the job ended replaces one that only tells that it is gone, never the other way round.
+    """
+    kept = kept_status(ports.store, handle)
+    if handle.output_dir is None or (kept is not None and kept.state is not JobState.NOT_FOUND):
+        return
+    remember(ports.store, handle)
     for name in (protocol.HANDLE, protocol.RESULT, protocol.RESULT_JSON):
-        target = handle.kept(name)
-        if target is None:
-            return
-        try:
-            store.copy(handle.artifact(name), target)
-        except ObjectMissing:
-            continue
-    store.write(str(handle.kept(STATUS)), json.dumps(status.to_dict()).encode())
+        with suppress(ObjectMissing):
+            ports.store.copy(handle.artifact(name), str(handle.kept(name)))
+    if kept is None or status.state is not JobState.NOT_FOUND:
+        _write_status(ports, handle, status)
+
+
+def _write_status(ports: Ports, handle: JobHandle, status: JobStatus) -> None:
+    """With the last output, where it may be needed to understand the end."""
+    output = "" if status.state is JobState.SUCCEEDED else last_words(ports, handle)
+    record = {**status.to_dict(), "output": output}
+    ports.store.write(str(handle.kept(STATUS)), json.dumps(record).encode())
+
+
+def last_words(ports: Ports, handle: JobHandle) -> str:
+    """What the job printed last, as far as anybody still knows it; never an error."""
+    with suppress(KineticError, ObjectMissing):
+        if output := last_output(ports, handle, TAIL_LINES):
+            return output[-LONGEST_OUTPUT:]
+    with suppress(KineticError):
+        return str(_kept_record(ports.store, handle).get("output", ""))
+    return ""
 
 
 def kept_status(store: Store, handle: JobHandle) -> JobStatus | None:
-    """The final status as it was kept, or None."""
-    target = handle.kept(STATUS)
-    if target is None:
-        return None
+    """The final status as it was kept, or None.
+
+    In a bucket it is a note that anybody who writes there may change: good for state and message, not for the digests
+    by which a result is trusted (``design`` 3.9).
+    """
     try:
-        return JobStatus.from_dict(json.loads(store.read(target)))
-    except (ObjectMissing, ValueError, KeyError):
+        status = JobStatus.from_dict(_kept_record(store, handle))
+    except (ValueError, KeyError, TypeError):
         return None
+    return status if handle.on_this_machine else replace(status, objects={})
+
+
+def _kept_record(store: Store, handle: JobHandle) -> dict[str, Any]:
+    """Empty where there is none."""
+    with suppress(ObjectMissing, ValueError):
+        uri = handle.kept(STATUS)
+        found = json.loads(store.read(uri)) if uri is not None else {}
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 @dataclass(frozen=True)
@@ -141,21 +186,15 @@ def clean(
             f"Job {handle.job_id} is {status.state.value}: cleaning up would cancel it.",
             advice="Wait for its end, or pass `--force` to cancel and clean it.",
         )
+    final = ended(status if running else known or status, by)
     if running:
+        with suppress(KineticError):
+            preserve(ports, handle, final)  # a machine that is gone says nothing any more
         cancel(ports, handle, by=by, wait=wait or handle.stop_grace + MARGIN)
-        known = JobStatus(JobState.NOT_FOUND, Reason.CANCELLED, message=f"Cancelled by {by}")
     if halves.k8s or halves.artifacts:
-        _keep_once(ports.store, handle, known or status)
+        preserve(ports, handle, final)
     if halves.k8s:
         ports.cluster.delete(handle, wait=wait)
     if halves.artifacts:
         ports.store.delete_prefix(handle.prefix)
     return status
-
-
-def _keep_once(store: Store, handle: JobHandle, status: JobStatus) -> None:
-    kept = kept_status(store, handle)
-    if handle.output_dir is None or (kept is not None and kept.state is not JobState.NOT_FOUND):
-        return
-    remember(store, handle)  # before the status, which says that all is there
-    keep(store, handle, status)

@@ -20,8 +20,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import ObjectMissing
-from airflow_provider_kinetic.lifecycle import cleanup
-from airflow_provider_kinetic.lifecycle.logs import last_output
+from airflow_provider_kinetic.lifecycle import cleanup, trial
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.diagnosis import diagnose, last_lines
 from airflow_provider_kinetic.model.errors import (
@@ -29,6 +28,7 @@ from airflow_provider_kinetic.model.errors import (
     InfrastructureError,
     JobCancelled,
     KineticError,
+    ResultGone,
     ResultUnreadable,
     UserCodeError,
 )
@@ -69,7 +69,7 @@ def trusted(handle: JobHandle, trust_bucket: bool | None) -> bool:
     """Whether a result without a digest may be opened: asked for, upstream's job, or files of this machine."""
     if trust_bucket is not None:
         return trust_bucket
-    return not handle.ours or handle.platform == "local"
+    return not handle.ours or handle.on_this_machine
 
 
 def locate(store: Store, handle: JobHandle, name: str) -> str:
@@ -107,8 +107,9 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
         raise without_result(ports, handle, status) from None
     if expected is None and not trusted(handle, trust_bucket):
         raise ArtifactCorrupt(
-            f"No digest of the result of job {handle.job_id} was reported, so it cannot be checked.",
-            advice="Pass `trust_bucket=True` if only trusted people can write to the bucket.",
+            f"Nobody knows the digest of the result of job {handle.job_id} any more, so it cannot be checked.",
+            advice="To a collecting task, pass `status=` the XCom of the job's KineticJobSensor, which has it; or pass "
+            "`trust_bucket=True` if only trusted people can write to the bucket.",
         )
     try:
         payload = open_result(ports.store, uri, expected)
@@ -117,11 +118,11 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
             raise _raised_a_stranger(ports, handle) from unreadable
         raise
     if status.state is JobState.FAILED and status.reason not in (Reason.NONE, Reason.USER_CODE):
-        raise diagnose(handle, status, last_output(ports, handle))
+        raise diagnose(handle, status, cleanup.last_words(ports, handle))
     if not payload.get("success"):
         raise failure_of(handle, payload)
     if status.state is JobState.FAILED:
-        raise diagnose(handle, status, last_output(ports, handle))
+        raise diagnose(handle, status, cleanup.last_words(ports, handle))
     return payload.get("result")
 
 
@@ -129,7 +130,7 @@ def _raised_a_stranger(ports: Ports, handle: JobHandle) -> UserCodeError:
     """The function raised something whose class is not known here, but the job has printed it."""
     return UserCodeError(
         f"{handle.func_name}() raised an exception in job {handle.job_id} that cannot be loaded on this machine."
-        + last_lines(last_output(ports, handle)),
+        + last_lines(cleanup.last_words(ports, handle)),
         advice="Install the package that defines its class here to have it as the cause.",
     )
 
@@ -231,4 +232,33 @@ def without_result(ports: Ports, handle: JobHandle, status: JobStatus) -> Kineti
     """The error of a job that is over and left no result object."""
     if status.reason is Reason.CANCELLED or cleanup.mark_of(ports.store, handle) is not None:
         return JobCancelled(f"Job {handle.job_id} was cancelled.", advice="Clear the task to run it again.")
-    return diagnose(handle, status, last_output(ports, handle))
+    if status.state is not JobState.FAILED and (gone := _taken(ports.store, handle, status)) is not None:
+        return gone
+    return diagnose(handle, status, cleanup.last_words(ports, handle))
+
+
+def _taken(store: Store, handle: JobHandle, status: JobStatus) -> ResultGone | None:
+    """Why the result of a job that did not fail is not there; None where it never was, as far as anybody can tell."""
+    if status.state is JobState.NOT_FOUND and not handle.ours:
+        if store.stat(handle.artifact(protocol.HANDLE)) is not None:
+            return None
+        return ResultGone(
+            f"Job {handle.job_id} was already collected or deleted, by its client or by hand; its result went with it.",
+            advice="`result()` of Kinetic's own client deletes a job and its result: collect it here first, or there "
+            "with `cleanup=False`.",
+        )
+    if status.state is JobState.SUCCEEDED or _completed(store, handle):
+        return ResultGone(
+            f"Job {handle.job_id} has ended well, and its result is not in the store: somebody deleted it, or the "
+            "function ended its process itself.",
+            advice="Clear the submitting task to run it again.",
+        )
+    return None
+
+
+def _completed(store: Store, handle: JobHandle) -> bool:
+    """The newest attempt of this job wrote down that it ended well."""
+    if handle.output_dir is None:
+        return False
+    mine = [one for one in trial.attempts(store, handle.output_dir) if one.job_id == handle.job_id]
+    return bool(mine) and mine[-1].completed

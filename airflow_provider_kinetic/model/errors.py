@@ -13,7 +13,8 @@
     │   ├── JobConflict            the id belongs to another submission
     │   └── ResultError            the value cannot be handed on as asked
     │       ├── ResultTooLarge
-    │       └── ResultUnreadable   a type that this machine cannot import
+    │       ├── ResultUnreadable   a type that this machine cannot import
+    │       └── ResultGone         somebody collected or deleted it before
     ├── UserCodeError              the function raised; its exception is ``__cause__``
     └── InfrastructureError        neither the function nor the request is to blame
         ├── JobPreempted           taken away more often than ``max_preemptions``
@@ -124,6 +125,12 @@ class ResultUnreadable(ResultError):
     """The value's type cannot be imported on this machine, or is not JSON although JSON was asked for."""
 
     category = "result_unreadable"
+
+
+class ResultGone(ResultError):
+    """There was a result, and somebody collected it with its job, or deleted it."""
+
+    category = "result_gone"
 
 
 class UserCodeError(KineticError):

@@ -106,6 +106,11 @@ class JobHandle:
         """Submitted by this provider, not by upstream's client."""
         return self.platform is not None
 
+    @property
+    def on_this_machine(self) -> bool:
+        """A job of the local platform: nobody else writes where its objects lie."""
+        return self.platform == "local" and self.root.startswith("file://")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON without empty keys: XCom, trigger arguments and ``handle.json`` alike."""
         return {key: value for key, value in asdict(self).items() if value is not None}

@@ -16,12 +16,18 @@ from airflow_provider_kinetic.operators.attached import job_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_kinetic.model.status import JobStatus
+
 
 class KineticCollectOperator(BaseOperator):
     """Bring back the value of a job that is over, as often as asked.
 
+    A result is opened when its digest is the one that the job has reported. The cluster knows that digest for as long
+    as it has the job; the XCom of a :class:`KineticJobSensor` has it for as long as the run.
+
     :param job: the ``kinetic_job`` XCom of the submitting task (templated), or a job id.
     :param job_id: a job id (templated), also of an earlier run or of upstream's client.
+    :param status: the XCom of the job's sensor (templated): then nothing depends on how long the cluster keeps the job.
     :param trust_bucket: whether a result whose digest nobody reported may be opened. None: only of upstream's
         jobs and on this machine.
     :param kinetic_conn_id: connection of type ``kinetic``.
@@ -29,7 +35,7 @@ class KineticCollectOperator(BaseOperator):
     :raises ConfigurationError: the job still runs.
     """
 
-    template_fields = ("job", "job_id")
+    template_fields = ("job", "job_id", "status")
     operator_extra_links = LINKS
 
     def __init__(
@@ -37,6 +43,7 @@ class KineticCollectOperator(BaseOperator):
         *,
         job: Mapping[str, Any] | str | None = None,
         job_id: str | None = None,
+        status: Mapping[str, Any] | None = None,
         trust_bucket: bool | None = None,
         kinetic_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -44,6 +51,7 @@ class KineticCollectOperator(BaseOperator):
         super().__init__(**kwargs)
         self.job = job
         self.job_id = job_id
+        self.status = status
         self.trust_bucket = trust_bucket
         self.kinetic_conn_id = kinetic_conn_id
 
@@ -53,10 +61,25 @@ class KineticCollectOperator(BaseOperator):
         handle = job_of(self.job, self.job_id, self.kinetic_conn_id)
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         push_handle(context, handle)
-        status = hook.status(handle)
+        status = self._known_status() or hook.status(handle)
         if not status.state.terminal:
             raise ConfigurationError(
                 f"Job {handle.job_id} is {status.state.value}: there is nothing to collect yet.",
                 advice="Put a KineticJobSensor before this task.",
             )
         return value_of(self, hook, handle, status)
+
+    def _known_status(self) -> JobStatus | None:
+        """The given one where it says all that is needed: how the job ended, and what it has left."""
+        from airflow_provider_kinetic.model.status import JobStatus
+
+        if not self.status:
+            return None
+        try:
+            known = JobStatus.from_dict(self.status)
+        except (KeyError, TypeError, ValueError) as unfit:
+            raise ConfigurationError(
+                f"`status` is not the final status of a job: {unfit!r}.",
+                advice="Pass `status=` the XCom of the job's KineticJobSensor.",
+            ) from None
+        return known if known.state.terminal and known.objects else None

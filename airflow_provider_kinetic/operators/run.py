@@ -88,15 +88,37 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
         from airflow_provider_kinetic.operators.outcome import value_of
 
         hook = KineticHook.of(handle, self.kinetic_conn_id)
+        if self.job_id is None:
+            self._note_results(context, handle, status)
         try:
             value = value_of(self, hook, handle, status)
         except Exception:
+            self._keep(hook, handle, status)
             if self._policy() == "always":
                 self._clean(context, hook, handle, status)
             raise
         if self._policy() != "never":
             self._clean(context, hook, handle, status)
         return value
+
+    def _note_results(self, context: Context, handle: JobHandle, status: JobStatus) -> None:
+        """The next try must know the digests when the cluster knows the job no more."""
+        from airflow_provider_kinetic.hooks.journal import TaskStateJournal
+        from airflow_provider_kinetic.lifecycle.submission import note_results
+
+        note_results(TaskStateJournal(context["task_state_store"]), handle.job_id, status)
+
+    def _keep(self, hook: KineticHook, handle: JobHandle, status: JobStatus) -> None:
+        """How it failed, for whoever looks when the cluster has forgotten it."""
+        from airflow_provider_kinetic.lifecycle.cleanup import preserve
+        from airflow_provider_kinetic.model.errors import KineticError
+        from airflow_provider_kinetic.model.status import JobState
+
+        if status.state is JobState.FAILED:
+            try:
+                preserve(hook.ports, handle, status)
+            except KineticError as error:
+                self.log.warning("How job %s failed could not be kept: %s", handle.job_id, error)
 
     def timed_out(self, context: Context, handle: JobHandle, status: JobStatus) -> None:
         if self._policy() == "always":

@@ -13,8 +13,14 @@ from project import until
 from tasks import run, watch, work
 
 from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.lifecycle import cleanup
 from airflow_provider_kinetic.lifecycle.collect import collect
-from airflow_provider_kinetic.model.errors import ArtifactCorrupt, InfrastructureError
+from airflow_provider_kinetic.model.errors import (
+    ArtifactCorrupt,
+    ConfigurationError,
+    InfrastructureError,
+    ResultGone,
+)
 from airflow_provider_kinetic.model.status import JobState
 
 GATED = "def f():\n    at_the_gate('{gate}')\n    return 42"
@@ -124,7 +130,7 @@ def test_a_result_of_a_cluster_that_nobody_has_a_digest_of_is_opened_only_on_req
     if opened:
         assert collect(shop.ports, elsewhere, status, trust_bucket=trust) == 42
     else:
-        with pytest.raises(ArtifactCorrupt, match="No digest"):
+        with pytest.raises(ArtifactCorrupt, match="Nobody knows the digest"):
             collect(shop.ports, elsewhere, status, trust_bucket=trust)
 
 
@@ -145,12 +151,114 @@ def test_the_bomb_of_these_tests_explodes(tmp_path):
     assert (tmp_path / "exploded").exists()
 
 
-def test_a_result_that_is_opened_unchecked_is_told(shop):
+def forget(shop):
+    """The cluster knows nothing of its jobs any more, and so not what they have reported."""
+    shutil.rmtree(shop.platform / "cluster")
+
+
+def unchecked(result):
+    return [line for line in result.log if "was opened unchecked" in line]
+
+
+def test_a_retry_still_knows_what_the_job_had_reported(shop, tmp_path):
     shop.job("def f(): return 42", cleanup="never")
     first = shop.run()
-    shutil.rmtree(shop.platform / "cluster")  # and with it what the job has reported
+    forget(shop)
 
     again = shop.again(first)
+    assert (again.value, unchecked(again)) == (42, [])
 
-    assert again.value == 42
-    assert [len([line for line in one.log if "was opened unchecked" in line]) for one in (first, again)] == [0, 1]
+    shop.ports.store.write(shop.handle().artifact(protocol.RESULT), bomb(tmp_path / "exploded"))
+    error = shop.again(again).error
+    assert isinstance(error, ArtifactCorrupt)
+    assert not (tmp_path / "exploded").exists()
+
+
+STEPS = """
+def f(): return 42
+
+with DAG("shop", schedule=None) as dag:
+    submit = KineticSubmitOperator(task_id="submit", python_callable=f, **LOCAL)
+    job = submit.output["kinetic_job"]
+    wait = KineticJobSensor(task_id="wait", job=job)
+    KineticCollectOperator(task_id="knowing", job=job, status=wait.output)
+    KineticCollectOperator(task_id="unknowing", job=job)
+    KineticCollectOperator(task_id="confused", job=job, status=job)
+"""
+
+
+def test_a_collecting_task_takes_the_digest_from_the_sensor(shop, tmp_path):
+    shop.write(STEPS)
+    assert {shop.run(name).state for name in ("submit", "wait")} == {"success"}
+    forget(shop)
+
+    knowing, unknowing = (shop.run(name) for name in ("knowing", "unknowing"))
+    assert (knowing.value, unknowing.value) == (42, 42)
+    assert (len(unchecked(knowing)), len(unchecked(unknowing))) == (0, 1)
+
+    shop.ports.store.write(shop.handle("submit").artifact(protocol.RESULT), bomb(tmp_path / "exploded"))
+    assert isinstance(shop.again(knowing).error, ArtifactCorrupt)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_status_that_is_none_is_an_error(shop):
+    shop.write(STEPS)
+    shop.run("submit")
+
+    error = shop.run("confused").error
+
+    assert isinstance(error, ConfigurationError)
+    assert "KineticJobSensor" in error.advice
+
+
+@pytest.mark.parametrize("change", [{"platform": None}, {"platform": "gke"}, {"job_id": "job-of-somebody-else"}])
+def test_a_handle_that_was_replaced_makes_no_job_trusted(shop, change):
+    shop.job("def f(): return 42", cleanup="never")
+    first = shop.run()
+    for uri in (shop.handle().artifact(protocol.HANDLE), shop.handle().kept(protocol.HANDLE)):
+        shop.ports.store.write(uri, replace(shop.handle(), **change).to_json())
+
+    error = shop.again(first).error
+
+    assert isinstance(error, ArtifactCorrupt)
+    assert "handle.json" in str(error)
+
+
+def test_digests_that_lie_in_a_bucket_count_for_nothing(shop):
+    handle = finished(shop)
+    cleanup.clean(shop.ports, handle, by="test")
+
+    assert cleanup.kept_status(shop.ports.store, handle).objects[protocol.RESULT]["sha256"]
+    elsewhere = cleanup.kept_status(shop.ports.store, replace(handle, platform="gke"))
+    assert (elsewhere.state, elsewhere.objects) == (JobState.SUCCEEDED, {})
+
+
+# A result that somebody took.
+
+
+def test_a_job_of_upstreams_client_that_was_collected_is_told_so(shop):
+    handle = replace(finished(shop), platform=None, output_dir=None)
+    cleanup.clean(shop.ports, handle, by="upstream's client")
+
+    with pytest.raises(ResultGone, match="already collected or deleted") as told:
+        collect(shop.ports, handle, shop.ports.cluster.status(handle))
+
+    assert "`result()`" in told.value.advice
+
+
+def test_a_result_of_ours_is_there_for_a_second_collector(shop):
+    handle = finished(shop)
+    cleanup.clean(shop.ports, handle, by="a first collector")
+
+    assert collect(shop.ports, handle, cleanup.kept_status(shop.ports.store, handle)) == 42
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_result_that_was_deleted_before_it_was_collected(shop, forgotten):
+    handle = finished(shop)
+    shop.ports.store.delete(handle.artifact(protocol.RESULT))
+    if forgotten:
+        forget(shop)
+
+    with pytest.raises(ResultGone, match="has ended well"):
+        collect(shop.ports, handle, shop.ports.cluster.status(handle))

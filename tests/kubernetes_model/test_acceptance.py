@@ -12,6 +12,7 @@ from kube.resources import JOBS, SECRETS
 from airflow_provider_kinetic.model.kubernetes.job import render
 from airflow_provider_kinetic.model.kubernetes.secret import render_secret
 from airflow_provider_kinetic.model.manifests import JobManifest
+from airflow_provider_kinetic.model.mounts import FuseMount
 
 EVERYTHING = {
     "active_deadline": 3600.5,
@@ -21,6 +22,7 @@ EVERYTHING = {
     "secret_env": {"TOKEN": "hub/token"},
     "annotations": {f"airflow-provider-kinetic/{name}": "名 " * 80 for name in ("dag", "task", "run", "installation")},
     "pod_override": {"spec": {"tolerations": [{"key": "team", "operator": "Exists"}]}},
+    "fuse_mounts": (FuseMount("/data", "gs://bucket/a,b/"), FuseMount("/models", "gs://other")),
     "debug": True,
 }
 

@@ -12,6 +12,7 @@ from airflow_provider_kinetic.job import bootstrap
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.kubernetes.job import default_service_account, render
 from airflow_provider_kinetic.model.manifests import JobManifest
+from airflow_provider_kinetic.model.mounts import FuseMount
 
 GPU_ROWS = """
 l4 nvidia-l4 1 2 4 8
@@ -186,6 +187,29 @@ def test_other_requests_are_refused(manifest: JobManifest) -> None:
         render(replace(manifest, requests={"nvidia.com/gpu": "2"}))
 
 
+@pytest.mark.parametrize("quantity", ["4", "0.5", "500m", "16Gi", "1e3", "2E", 4, 0.5])
+def test_quantities_are_those_of_kubernetes(manifest: JobManifest, quantity: Any) -> None:
+    resources = pod_of(replace(manifest, requests={"memory": quantity}))["containers"][0]["resources"]
+    assert resources["requests"] == {"memory": str(quantity)}
+
+
+@pytest.mark.parametrize("quantity", ["", "four", "-1", "16 Gi", "16GiB", "1e", "٣", True, None, ["4"]])
+def test_other_quantities_are_refused(manifest: JobManifest, quantity: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"`requests`.*memory") as told:
+        render(replace(manifest, requests={"memory": quantity}))
+    assert "16Gi" in told.value.advice
+
+
+@pytest.mark.parametrize(
+    ("field", "parameter"),
+    [("service_account", "service_account"), ("priority_class", "priority_class"), ("queue", "queue_name")],
+)
+@pytest.mark.parametrize("name", ["My Queue", "a_b", "-a", "a.", "x" * 300, "名"])
+def test_names_that_no_cluster_has_are_refused(manifest: JobManifest, field: str, parameter: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"`{parameter}`"):
+        render(replace(manifest, **{field: name}))
+
+
 @pytest.mark.parametrize(("platform", "account"), [("gke", "kinetic"), ("kubernetes", None), ("local", None)])
 def test_only_gke_has_a_service_account_by_default(platform: Any, account: str | None) -> None:
     assert default_service_account(platform) == account
@@ -196,7 +220,9 @@ def test_without_a_service_account_the_namespaces_own_is_used(manifest: JobManif
 
 
 def test_a_manifest_survives_the_store(manifest: JobManifest) -> None:
-    full = replace(manifest, queue="q", requests={"cpu": "1"}, pod_override={"spec": {"hostNetwork": True}})
+    mounts = (FuseMount("/data", "gs://b/data"), FuseMount("/one", "gs://b/a/one.csv", is_dir=False))
+    override = {"spec": {"hostNetwork": True}}
+    full = replace(manifest, queue="q", requests={"cpu": "1"}, pod_override=override, fuse_mounts=mounts)
     assert JobManifest.from_dict(json.loads(json.dumps(full.to_dict()))) == full
 
 
