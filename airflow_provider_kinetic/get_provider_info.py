@@ -130,6 +130,9 @@ def _options() -> dict[str, Any]:
         "log_lines_per_second": _option(
             "float", "200.0", "Lines of job output in task logs, over all jobs of a process."
         ),
+        "log_requests_per_second": _option(
+            "float", "10.0", "Requests for job output, over all jobs of a triggerer; 0: none while tasks are deferred."
+        ),
     }
 
 

@@ -77,11 +77,7 @@ def _follow(hook: KineticHook, handle: JobHandle) -> None:
     from airflow_provider_kinetic.lifecycle.observe import drive, watch
 
     onlooker = replace(handle, startup_timeout=None, run_timeout=None)  # deadlines are the task's business
-    if handle.logs is None:
-        tell(f"Job {handle.job_id} keeps no log of ours: its last output follows when it is over.")
     drive(watch(onlooker, poll=FOLLOW_POLL), hook.ports, say=tell, show=_print, sleep=time.sleep)
-    if handle.logs is None:
-        _print(hook.logs(handle))
 
 
 def _print(text: str) -> None:

@@ -41,6 +41,8 @@ class Settings:
     """Largest JSON value that is handed on in XCom itself; anything larger becomes a reference."""
     log_lines_per_second: float = 200.0
     """Of job output into task logs, for all jobs that one process observes."""
+    log_requests_per_second: float = 10.0
+    """For job output, of a triggerer for all the jobs that it observes; 0: no output while tasks are deferred."""
 
 
 def load_settings() -> Settings:

@@ -44,6 +44,13 @@ def push_handle(context: Context, handle: JobHandle) -> None:
             ti.xcom_push(key=key, value=value)
 
 
+def cursor_of(found: Any, job_id: str) -> str:
+    """Of the XCom in which a trigger says up to where it showed the job's output; empty where it is about none or
+    another job.
+    """
+    return str(found.get("cursor", "")) if isinstance(found, dict) and found.get("job_id") == job_id else ""
+
+
 def describe(context: Context) -> str:
     """Who acts, for marks that are left behind: ``dag.task run try``."""
     identity = identity_of(context)

@@ -2,24 +2,29 @@
 
 :func:`watch` is a generator. It yields *effects* (look at the job, show new log lines, wait, cancel)
 and is sent their results; it touches nothing itself. The worker performs the effects one after the
-other and sleeps, the triggerer performs them in threads and awaits: the two modes cannot drift apart.
+other and sleeps, the triggerer awaits them, and where the cluster tells of changes it waits for those
+instead of polling: the modes cannot drift apart.
 
-Deadlines are judged by the server's clock as it stands in the status (``design`` 3.7), so an observer
-that was asleep does not time out a job that was not.
+A job's own deadlines are judged by the server's clock as it stands in the status (``design`` 3.7), so an observer
+that was asleep does not time out a job that was not. The task's is Airflow's, and judged by the observer's clock.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_kinetic.lifecycle import cleanup
-from airflow_provider_kinetic.lifecycle.logs import chunks_after
+from airflow_provider_kinetic.lifecycle.creation import create_once
+from airflow_provider_kinetic.lifecycle.logs import output_after
 from airflow_provider_kinetic.lifecycle.ports import Ports
-from airflow_provider_kinetic.model.errors import InfrastructureError
+from airflow_provider_kinetic.model.diagnosis import advice
+from airflow_provider_kinetic.model.errors import InfrastructureError, StoreError
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobStatus
+from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 
 FAILURES = 20
 """Looks in a row that may fail before the observation does: with the pauses between them some 15 minutes."""
@@ -56,6 +61,17 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Create:
+    """Create the job from the manifest at this URI, unless somebody has."""
+
+    handle: JobHandle
+    manifest: str
+
+    def perform(self, ports: Ports) -> None:
+        create_once(ports, self.handle, self.manifest)
+
+
+@dataclass(frozen=True)
 class Look:
     """Read the job's status."""
 
@@ -67,31 +83,48 @@ class Look:
 
 @dataclass(frozen=True)
 class Tail:
-    """Read new log chunks: a list of (cursor, text)."""
+    """Read new output: a list of (cursor, text). An observer may answer with less, or nothing; what is left is read
+    next time. ``last``: the job is over.
+    """
 
     handle: JobHandle
     cursor: str
+    last: bool = False
 
     def perform(self, ports: Ports) -> list[tuple[str, str]]:
-        return list(chunks_after(ports.store, self.handle, self.cursor, CHUNKS_PER_LOOK))
+        return list(output_after(ports, self.handle, self.cursor, CHUNKS_PER_LOOK, last=self.last))
 
 
 @dataclass(frozen=True)
 class Cancel:
-    """Cancel the job because a deadline passed."""
+    """Cancel the job because a deadline passed. What is known of it is kept before anything is deleted."""
 
     handle: JobHandle
     why: str
+    status: JobStatus
 
     def perform(self, ports: Ports) -> None:
+        waited = f"; it was {describe(self.status)}"
+        ended = replace(
+            self.status,
+            state=JobState.FAILED,
+            reason=Reason.DEADLINE,
+            message=f"{self.why} passed{waited}",
+            finished_at=self.status.server_time,
+        )
+        with suppress(StoreError):
+            cleanup.preserve(ports, self.handle, ended)
         cleanup.cancel(ports, self.handle, by=self.why)
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Wait so many seconds."""
+    """Wait for the next look."""
 
     seconds: float
+    """How long whoever has to ask waits."""
+    longest: float | None = None
+    """How long whoever is told of changes waits at most; None: until one comes."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +142,7 @@ class Show:
     cursor: str
 
 
-Effect = Look | Tail | Cancel | Pause | Say | Show
+Effect = Create | Look | Tail | Cancel | Pause | Say | Show
 Watch = Generator[Effect, Any, Outcome]
 
 
@@ -130,21 +163,24 @@ class ExecutionTimeout:
     at: float
 
 
-def deadline_of(handle: JobHandle, status: JobStatus, timeout: ExecutionTimeout | None = None) -> Deadline | None:
+def deadline_of(
+    handle: JobHandle, status: JobStatus, timeout: ExecutionTimeout | None = None, *, now: float = 0.0
+) -> Deadline | None:
     """The nearest deadline of a job that is not over.
 
     Until its first start that is ``startup_timeout``, from then on ``run_timeout``, and always the task's own timeout.
+
+    :param now: the clock by which ``timeout`` was set, which is not the server's.
     """
-    now = status.server_time
-    if now is None or status.state.terminal:
+    if status.state.terminal:
         return None
     deadlines = [Deadline(EXECUTION_TIMEOUT, timeout.seconds, timeout.at - now)] if timeout else []
     if status.started_at is None:
         name, limit, since = "startup_timeout", handle.startup_timeout, status.created_at
     else:
         name, limit, since = "run_timeout", handle.run_timeout, status.started_at
-    if limit is not None and since is not None:
-        deadlines.append(Deadline(name, limit, since + limit - now))
+    if limit is not None and since is not None and status.server_time is not None:
+        deadlines.append(Deadline(name, limit, since + limit - status.server_time))
     return min(deadlines, key=lambda deadline: deadline.left, default=None)
 
 
@@ -165,35 +201,52 @@ def watch(
     cursor: str = "",
     timeout: ExecutionTimeout | None = None,
     cancels: bool = True,
+    create: str | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Watch:
     """Describe the observation of one job, from any moment of its life, to its end or deadline.
 
-    :param poll: seconds between two looks.
+    :param poll: seconds between two looks of an observer that has to ask.
     :param cursor: last log chunk that was already shown.
     :param timeout: when the observer has to give up.
     :param cancels: whether the job ends with an observer that gives up. The job's own deadlines always end it.
+    :param create: URI of a manifest to create the job from first.
+    :param clock: the observer's own, in Unix seconds.
     """
     poll = max(poll, SHORTEST_PAUSE)
     said, screen = "", _Screen(cursor)
+    if create is not None:
+        yield from _insist(Create(handle, create), handle, poll)
     while True:
         status: JobStatus = yield from _insist(Look(handle), handle, poll)
         if status.state.terminal:  # what the job said last comes before how it ended
             yield from _show_rest(handle, screen)
-        if (line := describe(status)) != said:
-            said = line
-            yield Say(f"Job {handle.job_id}: {line}")
+        said = yield from _tell(handle, status, said)
         if status.state.terminal:
             return Outcome(status, screen.cursor)
-        yield from _show(handle, screen)
-        deadline = deadline_of(handle, status, timeout)
+        if status.started_at is not None:
+            yield from _show(handle, screen)
+        deadline = deadline_of(handle, status, timeout, now=clock())
         if deadline is not None and deadline.left <= 0:
             if cancels or deadline.parameter != EXECUTION_TIMEOUT:
-                yield from _end(handle, deadline, poll)
+                yield from _end(handle, deadline, status, poll)
             return Outcome(status, screen.cursor, deadline.parameter, deadline.limit)
-        yield Pause(poll if deadline is None else max(SHORTEST_PAUSE, min(poll, deadline.left)))
+        longest = None if deadline is None else max(SHORTEST_PAUSE, deadline.left)
+        yield Pause(poll if longest is None else min(poll, longest), longest)
 
 
-def _insist(effect: Look | Cancel, handle: JobHandle, poll: float) -> Generator[Effect, Any, Any]:
+def _tell(handle: JobHandle, status: JobStatus, said: str) -> Generator[Effect, Any, str]:
+    """A line of state and, for one that waits for no good reason, a line of advice; once for each change."""
+    line = describe(status)
+    remedy = "" if status.state.terminal else advice(handle, status)
+    if (telling := f"{line}\n{remedy}") != said:
+        yield Say(f"Job {handle.job_id}: {line}")
+        if remedy:
+            yield Say(f"Job {handle.job_id}: {remedy}")
+    return telling
+
+
+def _insist(effect: Create | Look | Cancel, handle: JobHandle, poll: float) -> Generator[Effect, Any, Any]:
     """Ask again, with growing pauses, while the cluster does not answer."""
     failures = 0
     while True:
@@ -205,13 +258,14 @@ def _insist(effect: Look | Cancel, handle: JobHandle, poll: float) -> Generator[
                 raise
             summary = error.summary
         yield Say(f"Job {handle.job_id}: no answer about it ({summary}), asking again")
-        yield Pause(min(poll * 2**failures, LONGEST_PAUSE))
+        pause = min(poll * 2**failures, LONGEST_PAUSE)
+        yield Pause(pause, pause)
 
 
-def _end(handle: JobHandle, deadline: Deadline, poll: float) -> Generator[Effect, Any, None]:
+def _end(handle: JobHandle, deadline: Deadline, status: JobStatus, poll: float) -> Generator[Effect, Any, None]:
     what = f"{deadline.parameter} of {deadline.limit:g} s"
     yield Say(f"Job {handle.job_id}: {what} passed, cancelling")
-    yield from _insist(Cancel(handle, what), handle, poll)
+    yield from _insist(Cancel(handle, what, status), handle, poll)
 
 
 @dataclass
@@ -226,11 +280,11 @@ class _Screen:
         return self.size >= SHOWN_AT_MOST
 
 
-def _show(handle: JobHandle, screen: _Screen) -> Generator[Effect, Any, None]:
+def _show(handle: JobHandle, screen: _Screen, last: bool = False) -> Generator[Effect, Any, None]:
     if screen.full:
         return
     try:
-        chunks: list[tuple[str, str]] = yield Tail(handle, screen.cursor)
+        chunks: list[tuple[str, str]] = yield Tail(handle, screen.cursor, last)
     except InfrastructureError:
         return  # the next look shows what this one could not
     for name, text in chunks:
@@ -238,7 +292,8 @@ def _show(handle: JobHandle, screen: _Screen) -> Generator[Effect, Any, None]:
         screen.cursor = name
         screen.size += len(text)
     if screen.full:
-        yield Say(f"Job {handle.job_id}: no more of its output is shown here, all of it is in {handle.logs}")
+        where = f"all of it is in {handle.logs}" if handle.logs else "`airflow kinetic jobs logs` shows all of it"
+        yield Say(f"Job {handle.job_id}: no more of its output is shown here, {where}")
 
 
 def _show_rest(handle: JobHandle, screen: _Screen) -> Generator[Effect, Any, None]:
@@ -246,7 +301,7 @@ def _show_rest(handle: JobHandle, screen: _Screen) -> Generator[Effect, Any, Non
     before = None
     while screen.cursor != before:
         before = screen.cursor
-        yield from _show(handle, screen)
+        yield from _show(handle, screen, last=True)
 
 
 def drive(

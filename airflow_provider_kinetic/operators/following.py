@@ -10,6 +10,7 @@ DAG files import this module; what it works with is imported when a task runs.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout, TaskDeferralError
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.hooks.task import XCOM_HANDLE
+from airflow_provider_kinetic.hooks.task import XCOM_HANDLE, XCOM_LOG_CURSOR, cursor_of
 from airflow_provider_kinetic.operators.killing import goes_on
 
 if TYPE_CHECKING:
@@ -94,8 +95,12 @@ class JobFollower(BaseOperator):
         """Second leg of a deferred task: the job is over, or its deadline has passed."""
         from airflow_provider_kinetic.lifecycle.observe import Outcome
 
-        self._ti = context["ti"]
-        return self._conclude(context, self._own_job(context), Outcome.from_dict(event or {}))
+        self._ti = ti = context["ti"]
+        handle, outcome = self._own_job(context), Outcome.from_dict(event or {})
+        if not outcome.cursor:  # this life of the trigger showed nothing; an earlier one may have
+            found = ti.xcom_pull(key=XCOM_LOG_CURSOR, task_ids=self.task_id, map_indexes=ti.map_index)
+            outcome = replace(outcome, cursor=cursor_of(found, handle.job_id))
+        return self._conclude(context, handle, outcome)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """A trigger that broke down must not leave its job behind: the next try follows it, after the last it ends."""
@@ -155,6 +160,7 @@ class JobFollower(BaseOperator):
                 timeout=[timeout.seconds, timeout.at] if timeout else None,
                 cancel_on_kill=self.cancels(handle),
                 lines_per_second=settings.log_lines_per_second,
+                log_requests_per_second=settings.log_requests_per_second,
             ),
             method_name="execute_complete",
         )
@@ -170,17 +176,17 @@ class JobFollower(BaseOperator):
         if outcome.timeout:
             self.timed_out(context, handle, outcome.status)
             cancelled = outcome.timeout != EXECUTION_TIMEOUT or self.cancels(handle)
-            raise timed_out(handle, outcome.timeout, outcome.limit, cancelled=cancelled)
+            raise timed_out(handle, outcome.timeout, outcome.limit, cancelled=cancelled, status=outcome.status)
         gone = outcome.status.state is JobState.NOT_FOUND  # perhaps somebody has cleaned up and kept how it ended
-        return self.finish(context, handle, hook.status(handle) if gone else outcome.status)
+        status = hook.status(handle).knowing(outcome.status.objects) if gone else outcome.status
+        return self.finish(context, handle, status)
 
     def _drain(self, hook: KineticHook, handle: JobHandle, cursor: str) -> None:
         """Show what was printed after the last look."""
-        from airflow_provider_kinetic.lifecycle.logs import chunks_after
+        from airflow_provider_kinetic.lifecycle.logs import output_after
 
-        store = hook.ports.store
         shown = 0
-        for _, text in chunks_after(store, handle, cursor, DRAIN_CHUNKS):
+        for _, text in output_after(hook.ports, handle, cursor, DRAIN_CHUNKS, last=True):
             self._show(text)
             shown += 1
         if shown == DRAIN_CHUNKS:

@@ -1,8 +1,9 @@
-"""One budget of log lines for all jobs that a triggerer observes.
+"""What all jobs that a triggerer observes may cost together for the sake of their output.
 
 Log records of triggers travel to the supervisor over one socket, synchronously; a chatty job could stall the
-event loop for all others (``airflow`` 3.6). The budget never waits: a job that has shown more than its share shows
-nothing until that is made up for, and what it did not show follows at a later look or in the worker.
+event loop for all others (``airflow`` 3.6). And a thousand jobs whose output is looked for every few seconds would
+be hundreds of requests a second to the store, nearly all for nothing. Neither budget ever blocks: who has to wait is
+told until when.
 """
 
 from __future__ import annotations
@@ -36,3 +37,34 @@ class LineBudget:
 
     def spend(self, job_id: str, lines: int) -> None:
         self._debts[job_id] = self._debts.get(job_id, 0.0) + lines
+
+
+class RequestBudget:
+    """Looks one after the other, first come first served; every job stands in the queue once at most.
+
+    :param rate: requests per second; 0: none at all.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every = 1 / rate if rate > 0 else float("inf")
+        self._clock = clock
+        self._free = 0.0
+
+    @property
+    def none(self) -> bool:
+        return self._every == float("inf")
+
+    @property
+    def idle(self) -> bool:
+        """Nobody waits."""
+        return not self.none and self._free <= self._clock()
+
+    def turn(self) -> float:
+        """When the caller may make one request, by the clock; its place is taken."""
+        at = max(self._clock(), self._free)
+        self._free = at + self._every
+        return at
+
+    def spend(self, requests: int) -> None:
+        """So many more were made than the one of the turn."""
+        self._free += requests * self._every

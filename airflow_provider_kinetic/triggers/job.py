@@ -1,9 +1,9 @@
 """Observing a job in the triggerer.
 
 The trigger drives the same description of an observation as the worker does
-(:mod:`airflow_provider_kinetic.lifecycle.observe`); every touch of the world happens in a thread, so nothing
-blocks the event loop. One deferral per try: it fires when the job is over or a deadline has passed,
-and not before the scheduler has settled the first leg (``airflow`` 0.5).
+(:mod:`airflow_provider_kinetic.lifecycle.observe`). Where the cluster tells of changes it waits for those; where it has
+to be asked, that happens in threads, so nothing blocks the event loop. One deferral per try: it fires when the job is
+over or a deadline has passed, and not before the scheduler has settled the first leg (``airflow`` 0.5).
 
 Killing is guarded, because Airflow calls ``on_kill`` also when a stalled triggerer merely lost its
 triggers to another one (``airflow`` 0.3), and shielded, because it cancels the call itself after a second
@@ -15,26 +15,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_kinetic.hooks.task import XCOM_LOG_CURSOR
-from airflow_provider_kinetic.lifecycle.observe import (
-    Effect,
-    ExecutionTimeout,
-    Outcome,
-    Pause,
-    Say,
-    Show,
-    Tail,
-    watch,
-)
-from airflow_provider_kinetic.model.errors import InfrastructureError
+from airflow_provider_kinetic.hooks.shared import shared_ports
+from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome, watch
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.triggers.budget import LineBudget
+from airflow_provider_kinetic.triggers.budget import LineBudget, RequestBudget
+from airflow_provider_kinetic.triggers.cursor import Cursor
+from airflow_provider_kinetic.triggers.driver import Driver
 from airflow_provider_kinetic.triggers.guard import Ownership, ownership
+from airflow_provider_kinetic.triggers.live_log import Budget, LiveLog
 
 if TYPE_CHECKING:
     from airflow_provider_kinetic.lifecycle.ports import Ports
@@ -43,11 +36,11 @@ GUARD_ATTEMPTS = 5
 GUARD_PAUSE = 20.0
 """Seconds between two questions to whom a job belongs, while nobody answers."""
 
-LINES_AT_ONCE = 100
-"""Log lines that are written without a look at what else is to be done: a few milliseconds."""
+FAREWELL = 2.0
+"""Seconds for the last word to Airflow of a trigger that is being stopped."""
 
 _kills: set[asyncio.Task[None]] = set()
-_budgets: dict[float, LineBudget] = {}
+_budgets: dict[tuple[float, float], Budget] = {}
 
 
 class KineticJobTrigger(BaseTrigger):
@@ -55,11 +48,13 @@ class KineticJobTrigger(BaseTrigger):
 
     :param job: the handle, as a dict. It holds no secret: trigger arguments are stored in clear text.
     :param kinetic_conn_id: where credentials come from.
-    :param poll: seconds between two looks.
+    :param poll: seconds between two looks at a job of a cluster that has to be asked.
     :param fire_after: Unix time before which the event is held back.
     :param timeout: Airflow's ``execution_timeout`` in seconds and the Unix time at which it is over.
     :param cancel_on_kill: whether the job dies with this trigger. False for a job that another task submitted.
     :param lines_per_second: budget of log lines for all triggers of the process.
+    :param log_requests_per_second: the same of requests for output; 0: the output is not shown while deferred.
+    :param create: URI of a manifest in the store: the job is created from it first, once whatever happens.
     """
 
     def __init__(
@@ -72,6 +67,8 @@ class KineticJobTrigger(BaseTrigger):
         timeout: list[float] | None = None,
         cancel_on_kill: bool = True,
         lines_per_second: float = 200.0,
+        log_requests_per_second: float = 10.0,
+        create: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job = job
@@ -81,98 +78,50 @@ class KineticJobTrigger(BaseTrigger):
         self.timeout = timeout
         self.cancel_on_kill = cancel_on_kill
         self.lines_per_second = lines_per_second
+        self.log_requests_per_second = log_requests_per_second
+        self.create = create
+        self._cursor: Cursor | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = ("job", "kinetic_conn_id", "poll", "fire_after", "timeout", "cancel_on_kill", "lines_per_second")
+        names = (
+            *("job", "kinetic_conn_id", "poll", "fire_after", "timeout", "cancel_on_kill"),
+            *("lines_per_second", "log_requests_per_second", "create"),
+        )
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         handle = JobHandle.from_dict(self.job)
-        ports = await asyncio.to_thread(self._ports, handle)
-        outcome = await self._observe(handle, ports, await self._shown())
+        ports = await shared_ports(handle, self.kinetic_conn_id)
+        outcome = await self._observe(handle, ports)
         await asyncio.sleep(max(0.0, self.fire_after - time.time()))
         yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
 
-    def _ports(self, handle: JobHandle) -> Ports:
-        from airflow_provider_kinetic.hooks.kinetic import KineticHook
-
-        return KineticHook.of(handle, self.kinetic_conn_id).ports
-
-    async def _observe(self, handle: JobHandle, ports: Ports, cursor: str) -> Outcome:
+    async def _observe(self, handle: JobHandle, ports: Ports) -> Outcome:
         timeout = ExecutionTimeout(*self.timeout) if self.timeout else None
-        watching = watch(handle, poll=self.poll, cursor=cursor, timeout=timeout, cancels=self.cancel_on_kill)
+        watching = watch(
+            handle, poll=self.poll, timeout=timeout, cancels=self.cancel_on_kill, create=self.create
+        )  # fmt: skip
+        self._cursor = Cursor(self.task_instance, handle.job_id)
+        live_log = LiveLog(ports, handle.job_id, self._cursor, self._budget, self.poll)
+        followed = ports.watcher.follow(handle) if ports.watcher else None
         try:
-            effect = next(watching)
-            while True:
-                try:
-                    answer = await self._perform(effect, ports)
-                except InfrastructureError as error:
-                    effect = watching.throw(error)
-                else:
-                    effect = watching.send(answer)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome
-
-    async def _perform(self, effect: Effect, ports: Ports) -> Any:
-        if isinstance(effect, Pause):
-            await asyncio.sleep(effect.seconds)
-        elif isinstance(effect, Say):
-            self.log.info("%s", effect.line)
-        elif isinstance(effect, Show):
-            await self._show(effect)
-        elif isinstance(effect, Tail) and not self._budget.open(effect.handle.job_id):
-            return []
-        else:
-            return await asyncio.to_thread(effect.perform, ports)
-        return None
+            async with followed or nullcontext() as subscription:
+                driver = Driver(ports, subscription, live_log, self._cursor, self._budget.lines, self.log.info)
+                return await driver.drive(watching)
+        finally:
+            await live_log.close()
 
     @property
-    def _budget(self) -> LineBudget:
+    def _budget(self) -> Budget:
         """The one budget of this process."""
-        return _budgets.setdefault(self.lines_per_second, LineBudget(self.lines_per_second))
+        rates = (self.lines_per_second, self.log_requests_per_second)
+        return _budgets.setdefault(rates, Budget(LineBudget(rates[0]), RequestBudget(rates[1])))
 
-    async def _show(self, effect: Show) -> None:
-        """Log it line by line, with room for the other triggers in between."""
-        lines = effect.text.splitlines()
-        self._budget.spend(self.job["job_id"], len(lines))
-        for number, line in enumerate(lines, 1):
-            self.log.info("%s", line)
-            if number % LINES_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        with suppress(Exception):  # a cursor that is lost repeats lines, it must not cost the job
-            await self._remember(effect.cursor)
-
-    async def _shown(self) -> str:
-        """The last log chunk that an earlier life of this trigger has shown."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        ti = self.task_instance
-        if ti is None:
-            return ""  # dag.test()
-        found = None
-        with suppress(Exception):
-            found = await XCom.aget_one(
-                key=XCOM_LOG_CURSOR, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
-            )
-        if not isinstance(found, dict) or found.get("job_id") != self.job.get("job_id"):
-            return ""
-        return str(found.get("cursor", ""))
-
-    async def _remember(self, cursor: str) -> None:
-        from airflow.sdk.execution_time.xcom import XCom
-
-        ti = self.task_instance
-        if ti is None:
-            return
-        await XCom.aset(
-            key=XCOM_LOG_CURSOR,
-            value={"job_id": self.job.get("job_id"), "cursor": cursor},
-            dag_id=ti.dag_id,
-            task_id=ti.task_id,
-            run_id=ti.run_id,
-            map_index=ti.map_index,
-        )
+    async def cleanup(self) -> None:
+        """Whatever ends it: what it has shown is shown once."""
+        if self._cursor is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._cursor.save(at_once=True), FAREWELL)
 
     async def on_kill(self) -> None:
         """Cancel the job when the task instance has really been taken away from it."""
@@ -190,15 +139,15 @@ class KineticJobTrigger(BaseTrigger):
             if owner is Ownership.OURS:
                 return
             if owner is Ownership.LOST:
-                await asyncio.to_thread(self._cancel, handle)
+                ports = await shared_ports(handle, self.kinetic_conn_id)
+                await asyncio.to_thread(self._cancel, handle, ports)
                 return
             await asyncio.sleep(GUARD_PAUSE)
         self.log.warning("Nobody could say whether job %s is still wanted; it is left to `kinetic gc`", handle.job_id)
 
-    def _cancel(self, handle: JobHandle) -> None:
-        from airflow_provider_kinetic.hooks.kinetic import KineticHook
+    def _cancel(self, handle: JobHandle, ports: Ports) -> None:
+        from airflow_provider_kinetic.lifecycle import cleanup
 
-        hook = KineticHook.of(handle, self.kinetic_conn_id)
-        if not hook.ports.cluster.status(handle).state.terminal:
-            hook.cancel(handle, by="the task was cleared, failed or marked from outside")
+        if not ports.cluster.status(handle).state.terminal:
+            cleanup.cancel(ports, handle, by="the task was cleared, failed or marked from outside")
             self.log.info("Job %s cancelled", handle.job_id)

@@ -31,6 +31,8 @@ def test_every_argument_survives_the_database():
         "timeout": [60.0, 12345.5],
         "cancel_on_kill": False,
         "lines_per_second": 7.0,
+        "log_requests_per_second": 3.0,
+        "create": "gs://bucket/job-1/manifest.json",
     }
     parameters = inspect.signature(KineticJobTrigger).parameters
     assert set(given) == set(parameters), "every argument is named here"
@@ -100,34 +102,60 @@ def test_a_new_triggerer_goes_on_where_the_last_one_stopped(defer):
     deferred.print("one\n", "two\n", "three\n")
     deferred.shop.open_gate()
     _, second = deferred.watch()
+    resumed = deferred.resume().log
 
     assert [line for line in first if line in ("one", "two", "three")] == ["one", "two"]
-    assert [line for line in second if line in ("one", "two", "three")] == ["three"]
+    assert [line for line in second + resumed if line in ("one", "two", "three")] == ["three"]
 
 
-def test_a_triggerer_that_dies_between_showing_and_remembering_repeats_one_chunk(defer):
-    deferred = defer()
-    deferred.print("one\n", "two\n")
-    remembered = []
+def test_a_triggerer_that_cannot_remember_repeats_what_it_showed(defer):
+    deferred = defer(poll_interval=0.1)
+    deferred.print("one\n")
+    log: list[str] = []
 
     def before(name):
         if name == "POST xcom kinetic_log_cursor":
-            remembered.append(name)
-            if len(remembered) == 2:
-                raise ConnectionError("the API server is away")
+            raise ConnectionError("the API server is away")
 
     def a_while_later():
-        if len(remembered) == 2:
-            ticks.append("tick")
-        if len(ticks) == 3:
+        ticks.append("tick")
+        if len(ticks) == 20:
             raise Shutdown
 
     ticks: list[str] = []
     _, first = deferred.watch(a_while_later, ExecutionApi(deferred.shop.db, before=before))
     deferred.shop.open_gate()
     _, second = deferred.watch()
+    log = first + second + deferred.resume().log
 
-    assert [line for line in first + second if line in ("one", "two")] == ["one", "two", "two"]
+    assert first.count("one") == 1
+    assert log.count("one") == 2
+
+
+def test_what_was_shown_is_remembered_seldom_and_when_the_triggerer_ends(defer):
+    deferred = defer(poll_interval=0.05)
+    texts = [f"line {number}\n" for number in range(6)]
+
+    def more():
+        cursor = (deferred.shop.db.xcom(deferred.row.key, "kinetic_log_cursor") or {}).get("cursor")
+        if cursor and len(printed) < len(texts):
+            printed.append(texts[len(printed)])
+            deferred.print(*printed)
+        elif len(printed) == len(texts):
+            ticks.append("tick")
+        if len(ticks) == 10:
+            raise Shutdown
+
+    printed, ticks = texts[:1], []
+    deferred.print(*printed)
+    _, first = deferred.watch(more)
+    deferred.shop.open_gate()
+    _, second = deferred.watch()
+    shown = [line for line in first + second + deferred.resume().log if line.startswith("line ")]
+
+    writes = [call for call in deferred.shop.db.calls if call == "POST xcom kinetic_log_cursor"]
+    assert 2 <= len(writes) <= 4
+    assert shown == [text.strip() for text in texts]
 
 
 def test_the_worker_goes_on_where_the_trigger_stopped(defer):

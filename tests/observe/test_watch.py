@@ -25,9 +25,10 @@ from airflow_provider_kinetic.lifecycle.observe import (
     deadline_of,
     watch,
 )
+from airflow_provider_kinetic.model.diagnosis import advice
 from airflow_provider_kinetic.model.errors import ClusterError, StoreError
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.status import JobState, JobStatus
+from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 
 HANDLE = JobHandle(*("job-1", "local", "p", "c", "z", "n", "b", "kinetic-job-1", "i", "cpu", "f", "d", "2026"))
 PENDING = JobStatus(JobState.PENDING, created_at=0.0, server_time=0.0)
@@ -68,7 +69,7 @@ class World:
         return replace(found, server_time=self.clock) if self.advance else found
 
     def observe(self, handle: JobHandle = HANDLE, *, poll: float = 5.0, **given: Any) -> Outcome:
-        watching = watch(handle, poll=poll, **given)
+        watching = watch(handle, poll=poll, clock=lambda: self.clock, **given)
         effect = next(watching)
         for _ in range(10_000):
             try:
@@ -240,28 +241,88 @@ def test_an_observer_that_slept_judges_by_the_servers_clock():
 
 
 seconds = st.floats(0, 1e6, allow_nan=False)
+maybe = st.none() | seconds
 
 
-@given(st.none() | seconds, st.none() | seconds, seconds, st.none() | seconds, seconds, st.none() | seconds)
-def test_the_nearest_deadline_counts(startup, run, created, started, now, execution):
+@given(
+    startup=maybe, run=maybe, created=seconds, started=maybe, server=seconds, execution=maybe, observer=seconds
+)  # fmt: skip
+def test_the_nearest_deadline_counts(startup, run, created, started, server, execution, observer):
     handle = replace(HANDLE, startup_timeout=startup, run_timeout=run)
-    status = JobStatus(JobState.RUNNING, created_at=created, started_at=started, server_time=now)
+    status = JobStatus(JobState.RUNNING, created_at=created, started_at=started, server_time=server)
     timeout = None if execution is None else ExecutionTimeout(1.0, at=execution)
 
-    deadline = deadline_of(handle, status, timeout)
+    deadline = deadline_of(handle, status, timeout, now=observer)
 
-    own = (startup, created) if started is None else (run, started)
-    ends = [end for end in (None if own[0] is None else sum(own), execution) if end is not None]  # type: ignore[arg-type]
-    assert (deadline is None) == (not ends)
+    limit, since = (startup, created) if started is None else (run, started)
+    left = [] if execution is None else [execution - observer]
+    left += [] if limit is None else [since + limit - server]
+    assert (deadline is None) == (not left)
     if deadline is not None:
-        assert deadline.left == pytest.approx(min(ends) - now)
+        assert deadline.left == pytest.approx(min(left))
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0], ids=["behind", "ahead"])
+def test_a_clock_of_the_cluster_that_is_an_hour_off_changes_no_deadline(ahead):
+    """The job's own are differences of the server's times; the task's is Airflow's time, as the observer's clock is."""
+    running = replace(RUNNING, created_at=1000.0 + ahead, started_at=1000.0 + ahead, server_time=1010.0 + ahead)
+    handle = limited(startup_timeout=20.0, run_timeout=20.0)
+
+    assert deadline_of(handle, running, now=1010.0).left == 10.0
+    both = deadline_of(handle, running, ExecutionTimeout(15.0, at=1015.0), now=1010.0)
+    assert (both.parameter, both.left) == ("execution_timeout", 5.0)
+    waiting = replace(running, started_at=None)
+    assert deadline_of(handle, waiting, now=1010.0).parameter == "startup_timeout"
 
 
 def test_a_job_that_is_over_or_of_an_unknown_time_has_no_deadline():
     handle = limited(startup_timeout=1.0, run_timeout=1.0)
 
-    assert deadline_of(handle, DONE) is None
+    assert deadline_of(handle, DONE, ExecutionTimeout(1.0, at=1.0), now=9.0) is None
     assert deadline_of(handle, replace(RUNNING, server_time=None)) is None
+
+
+def test_whoever_is_told_of_changes_waits_for_one_or_for_the_deadline():
+    world = World(PENDING, RUNNING, RUNNING, DONE, advance=True)
+
+    world.observe(limited(startup_timeout=100.0), poll=5.0)
+
+    assert [pause.longest for pause in world.of(Pause)] == [100.0, None, None]
+    assert [pause.seconds for pause in world.of(Pause)] == [5.0, 5.0, 5.0]
+
+
+def test_a_job_that_has_not_started_is_not_asked_for_output():
+    world = World(PENDING, PENDING, DONE, chunks=2)
+
+    world.observe()
+
+    assert [tail.last for tail in world.of(Tail)] == [True, True]
+    assert world.shown == ["0001", "0002"]
+
+
+def test_advice_is_given_once_beside_the_state():
+    stuck = replace(PENDING, reason=Reason.SERVICE_ACCOUNT, message="there is no service account 'kinetic'")
+    world = World(stuck, stuck, replace(stuck, server_time=9.0), RUNNING, DONE)
+
+    world.observe()
+
+    assert advice(HANDLE, stuck)
+    assert world.said == [
+        "Job job-1: pending (there is no service account 'kinetic')",
+        f"Job job-1: {advice(HANDLE, stuck)}",
+        "Job job-1: running",
+        "Job job-1: succeeded",
+    ]
+
+
+def test_what_is_known_is_kept_before_the_job_is_cancelled():
+    stuck = replace(PENDING, reason=Reason.UNSCHEDULABLE, message="no node pool offers it")
+    world = World(stuck, advance=True)
+
+    outcome = world.observe(limited(startup_timeout=12.0))
+
+    assert [cancel.status.message for cancel in world.of(Cancel)] == ["no node pool offers it"]
+    assert outcome.status.message == "no node pool offers it"
 
 
 def test_an_outcome_survives_the_event_of_a_trigger():

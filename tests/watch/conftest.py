@@ -59,10 +59,9 @@ class Place:
         return self.handle(job_id)
 
     def handle(self, job_id: str, backend: str = "gke") -> JobHandle:
-        unused = ("", "", "")
-        return JobHandle(
-            job_id, backend, *unused, self.namespace, "", f"kinetic-{job_id}", "", "cpu", "f", "f", "2026", platform="kubernetes"
-        )  # fmt: skip
+        nothing = ("", "", "")
+        words = (self.namespace, "", f"kinetic-{job_id}", "", "cpu", "f", "f", "2026")
+        return JobHandle(job_id, backend, *nothing, *words, platform="kubernetes")
 
     def pod(self, handle: JobHandle) -> Any:
         return self.server.pods(handle.k8s_name, self.namespace)[-1]
@@ -81,7 +80,10 @@ class Place:
     def access(self, token: str = "", identity: str = "admin") -> Access:
         token = token or self.server.admin
         return Access(
-            self.server.url, identity, authority=self.server.authority.decode(), tokens=TokenSource(lambda: Token(token))
+            self.server.url,
+            identity,
+            authority=self.server.authority.decode(),
+            tokens=TokenSource(lambda: Token(token)),
         )
 
     def watcher(self, timing: Timing = TIMING, **access: Any) -> KubernetesWatcher:
@@ -121,7 +123,7 @@ async def reaches(subscription: Subscription, condition: Callable[[JobStatus], o
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (the server tells nobody)
             await asyncio.sleep(0.02)
 
 
