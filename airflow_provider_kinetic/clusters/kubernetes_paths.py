@@ -12,15 +12,20 @@ JOBS = "app=kinetic"
 GROUPS = "app=kinetic-pathways"
 """Label selector of upstream's LeaderWorkerSets and their pods."""
 GROUP_API = "leaderworkerset.x-k8s.io"
+JOB_RESOURCE = "jobs.batch"
+GROUP_RESOURCE = f"leaderworkersets.{GROUP_API}"
+"""As messages and ``kubectl auth can-i`` name them."""
 VERSION = "/version"
 API_GROUPS = "/apis/"
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 NODES = "/api/v1/nodes"
+NAMESPACES = "/api/v1/namespaces"
 _NAMESPACE = re.compile("/namespaces/([^/]+)")
 
 
 def jobs(namespace: str) -> str:
-    return f"/apis/batch/v1/namespaces/{quote(namespace, safe='')}/jobs"
+    """Of all namespaces where ``namespace`` is empty, like every collection here."""
+    return f"/apis/batch/v1{_within(namespace)}/jobs"
 
 
 def job(namespace: str, name: str) -> str:
@@ -56,11 +61,11 @@ def service_account(namespace: str, name: str) -> str:
 
 
 def namespace(name: str) -> str:
-    return _one("/api/v1/namespaces", name)
+    return _one(NAMESPACES, name)
 
 
 def leaderworkersets(namespace: str, version: str = "v1") -> str:
-    return f"/apis/{GROUP_API}/{version}/namespaces/{quote(namespace, safe='')}/leaderworkersets"
+    return f"/apis/{GROUP_API}/{version}{_within(namespace)}/leaderworkersets"
 
 
 def leaderworkerset(namespace: str, name: str, version: str = "v1") -> str:
@@ -83,9 +88,9 @@ def about(name: str) -> dict[str, str]:
     return {"fieldSelector": f"involvedObject.name={name}"}
 
 
-def page(selector: str, after: str = "", limit: int = PAGE) -> dict[str, str]:
+def page(selector: str = "", after: str = "", limit: int = PAGE) -> dict[str, str]:
     """Query for one page of a listing; ``after`` is the ``continue`` of the page before."""
-    query = {"labelSelector": selector, "limit": str(limit)}
+    query = {"labelSelector": selector, "limit": str(limit)} if selector else {"limit": str(limit)}
     return {**query, "continue": after} if after else query
 
 
@@ -101,7 +106,11 @@ def watch(selector: str, resource_version: str, seconds: int) -> dict[str, str]:
 
 
 def _core(namespace: str, plural: str) -> str:
-    return f"/api/v1/namespaces/{quote(namespace, safe='')}/{plural}"
+    return f"/api/v1{_within(namespace)}/{plural}"
+
+
+def _within(namespace: str) -> str:
+    return f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
 
 
 def _one(collection: str, name: str) -> str:

@@ -10,7 +10,7 @@ import builtins
 import itertools
 import random
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,12 +93,20 @@ class Session:
         :param accept: status codes beside success that the caller handles.
         :raises ClusterError: as ``kubernetes_api.explained``, or there was no answer within the patience.
         """
+
+        def send() -> httpx.Response:
+            return clients.client(self.access).request(method, path, params=query, json=body)
+
+        return self.insist(send, path, what, accept)
+
+    def insist(self, send: Callable[[], httpx.Response], path: str, what: str, accept: Collection[int]) -> Answer:
+        """Call ``send``, which makes one request and reads its answer, until it succeeds; raises like :meth:`ask`."""
         give_up = time.monotonic() + self.patience
         doubtful, internal = False, 0
         for attempt in itertools.count():
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt) * random.uniform(0.5, 1.0)
             try:
-                response = clients.client(self.access).request(method, path, params=query, json=body)
+                response = send()
             except httpx.RequestError as error:
                 if untrusted(error) or time.monotonic() + pause > give_up:
                     raise unreachable(self.access.server, what, error) from error
