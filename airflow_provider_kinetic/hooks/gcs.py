@@ -10,7 +10,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from airflow_provider_kinetic.stores.gcs import GcsStore
+from airflow_provider_kinetic.stores.gcs import PATIENCE, GcsStore
+from airflow_provider_kinetic.stores.gcs_errors import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,9 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 CONNECTIONS = 32
 """Connections that a client keeps open, as many as threads of one process usually ask at a time."""
 
+LOOK = 15.0
+"""Seconds for a look at the buckets of a project."""
+
 _clients: dict[tuple[int, str, str], Client] = {}
 _making = threading.Lock()
 
@@ -38,9 +42,26 @@ class KineticGCSHook:
     def __init__(self, gcp_conn_id: str = DEFAULT_CONN_ID) -> None:
         self.gcp_conn_id = gcp_conn_id
 
-    def store(self) -> GcsStore:
-        """Nothing is looked up before the first object is asked for."""
-        return GcsStore(self.client)
+    def store(self, *, patience: float = PATIENCE) -> GcsStore:
+        """Nothing is looked up before the first object is asked for.
+
+        :param patience: seconds for which a request that fails for a passing reason is repeated.
+        """
+        return GcsStore(self.client, patience=patience)
+
+    def belongs(self, bucket: str, project: str) -> bool | None:
+        """Whether the bucket is one of that project; None where this identity may not list the project's buckets.
+
+        Names of buckets are global: one that follows a rule may have been taken by somebody else.
+        """
+        from google.api_core.exceptions import Forbidden, NotFound
+
+        with explained("look for", f"gs://{bucket}"):
+            try:
+                found = self.client().list_buckets(project=project, prefix=bucket, timeout=LOOK, retry=None)
+                return any(each.name == bucket for each in found)
+            except (Forbidden, NotFound):
+                return None
 
     def client(self) -> Client:
         """The one client of this identity and process.

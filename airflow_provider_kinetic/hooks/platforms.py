@@ -8,9 +8,8 @@ reads a connection loads no SDK.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.clusters.base import Cluster, Watcher
     from airflow_provider_kinetic.lifecycle.ports import Ports
     from airflow_provider_kinetic.model.target import Target
-
-T = TypeVar("T")
 
 
 def _local(target: Target) -> Ports:
@@ -62,7 +59,9 @@ def _kubernetes(target: Target) -> Ports:
 
 def _on_kubernetes(target: Target, access: Callable[[], Access]) -> Ports:
     from airflow_provider_kinetic.builders.named import NamedBuilder
+    from airflow_provider_kinetic.clusters.watch import POLLED
     from airflow_provider_kinetic.hooks.gcs import KineticGCSHook
+    from airflow_provider_kinetic.hooks.late import LateWatcher, late
     from airflow_provider_kinetic.lifecycle.ports import Ports
 
     def cluster() -> Cluster:
@@ -79,30 +78,8 @@ def _on_kubernetes(target: Target, access: Callable[[], Access]) -> Ports:
         cluster=late(cluster),
         store=KineticGCSHook(target.gcp_conn_id).store(),
         builder=NamedBuilder(target.platform),
-        watcher=late(watcher),
+        watcher=LateWatcher(watcher, polled=POLLED),
     )
-
-
-def late(make: Callable[[], T]) -> T:
-    """Stands for an object that is made when it is first used: reading a result asks nothing about a cluster.
-
-    Making it may block: a program with an event loop touches it in a thread first.
-    """
-    return cast("T", _Late(make))
-
-
-class _Late:
-    def __init__(self, make: Callable[[], object]) -> None:
-        self._make = make
-        self._making = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        """Of the real object. One that could not be made is tried again at the next use."""
-        with self._making:
-            made = self.__dict__.get("_made")
-            if made is None:
-                made = self.__dict__["_made"] = self._make()
-        return getattr(made, name)
 
 
 PLATFORMS: dict[str, Callable[[Target], Ports]] = {"gke": _gke, "kubernetes": _kubernetes, "local": _local}

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 PERMISSIONS = {
+    "buckets": ("storage.buckets.list",),
     "bucket": ("storage.buckets.get",),
     "list": ("storage.objects.list",),
     "download": ("storage.objects.get",),

@@ -150,8 +150,9 @@ class Page:
 class Bucket:
     """Objects by name. Every change is atomic and gets a new generation."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, project: str = "tests") -> None:
         self.name = name
+        self.project = project
         self._objects: dict[str, StoredObject] = {}
         self._lock = threading.RLock()
         self._generation = time.time_ns() // 1000

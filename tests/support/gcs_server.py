@@ -25,6 +25,7 @@ _BUCKET = r"/storage/v1/b/(?P<bucket>[^/]+)"
 _OBJECT = _BUCKET + r"/o/(?P<name>[^/]+)"
 _TARGET = r"/b/(?P<to_bucket>[^/]+)/o/(?P<to_name>[^/]+)"
 ROUTES = [
+    ("GET", "/storage/v1/b", "buckets"),
     ("GET", _BUCKET, "bucket"),
     ("GET", _BUCKET + "/o", "list"),
     ("GET", "/download" + _OBJECT, "download"),
@@ -40,7 +41,7 @@ ROUTES = [
 ]
 PARAMETERS = {
     *("uploadType", "upload_id", "name", "alt", "prettyPrint", "fields", "projection"),
-    *("prefix", "delimiter", "startOffset", "endOffset", "pageToken", "maxResults"),
+    *("project", "prefix", "delimiter", "startOffset", "endOffset", "pageToken", "maxResults"),
     *("generation", "sourceGeneration", "rewriteToken", "ifGenerationMatch", "ifMetagenerationMatch"),
     *("ifSourceGenerationMatch", "ifSourceMetagenerationMatch"),
 }
@@ -139,9 +140,11 @@ class Exchange(Wire):
         self._admit(kind)
         if self.fault.status:
             raise ApiError(self.fault.status, "We encountered an internal error. Please try again.", "backendError")
-        bucket = self.cloud.bucket(names.pop("bucket"))
         method: Callable[..., Iterator[object] | None] = getattr(self, kind)
-        method(bucket, **names)
+        if "bucket" in names:
+            method(self.cloud.bucket(names.pop("bucket")), **names)
+        else:
+            method()
         self.wfile.flush()
 
     def _route(self) -> tuple[str, dict[str, str]]:
@@ -168,6 +171,12 @@ class Exchange(Wire):
             raise ApiError(403, f"{text} Permission '{lacking}' denied on resource (or it may not exist).", "forbidden")
 
     # Requests, by kind
+
+    def buckets(self) -> None:
+        """Of a project."""
+        found = [each for each in self.cloud.buckets.values() if each.project == self.query["project"]]
+        names = [each.name for each in found if each.name.startswith(self.query.get("prefix", ""))]
+        self.send_json({"kind": "storage#buckets", "items": [{"id": name, "name": name} for name in names]})
 
     def bucket(self, bucket: Bucket) -> None:
         self.send_json({"kind": "storage#bucket", "id": bucket.name, "name": bucket.name, "location": "US"})
