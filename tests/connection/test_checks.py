@@ -63,15 +63,6 @@ def test_no_installer_at_all(target: Target, monkeypatch: pytest.MonkeyPatch, tm
     assert "pip install uv" in checks["environments"].advice
 
 
-@pytest.mark.parametrize("platform", ["gke", "kubernetes"])
-def test_platforms_of_the_next_version_say_so(platform: str) -> None:
-    extra = {"platform": platform, "project": "p"}
-    target = target_of(extra, kinetic_conn_id="k", environ={}, airflow_home=Path("/home/airflow"))
-    with pytest.raises(ConfigurationError, match=f"'{platform}' is not in this version") as caught:
-        open_ports(target)
-    assert "emulate_accelerators" in caught.value.advice
-
-
 def test_a_platform_can_be_wrapped(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Target] = []
     usual = PLATFORMS["local"]

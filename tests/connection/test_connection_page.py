@@ -14,7 +14,13 @@ from airflow_provider_kinetic.model.errors import ConfigurationError
 PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("## Connection fields\n")[2].partition("\n## ")[0]
 ROWS = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|", SECTION, re.MULTILINE)
-VALUES: dict[str, Any] = {"max_parallel": 2, "emulate_accelerators": True, "project": "acme", "zone": "us-east1-b"}
+VALUES: dict[str, Any] = {
+    "max_parallel": 2,
+    "emulate_accelerators": True,
+    "project": "acme",
+    "zone": "us-east1-b",
+    "endpoint": "dns",
+}
 
 
 def test_every_field_has_its_row() -> None:

@@ -58,19 +58,58 @@ def test_kubernetes_with_a_bucket_needs_no_project() -> None:
     assert target.queue == "team"
 
 
-@pytest.mark.parametrize("field", ["project", "zone", "cluster", "namespace"])
+@pytest.mark.parametrize("field", ["zone", "cluster", "namespace"])
 def test_order_of_precedence_for_each_field_separately(field: str) -> None:
     extra = {"platform": "gke", "project": "p"}
     layers: dict[str, Any] = {"settings": Settings(**{field: "from-config"})}
-    assert field == "project" or getattr(resolve(extra, **layers), field) == "from-config"
+    assert getattr(resolve(extra, **layers), field) == "from-config"
     layers["environ"] = {f"KINETIC_{field.upper()}": "from-env", "GOOGLE_CLOUD_PROJECT": "never"}
-    assert field == "project" or getattr(resolve(extra, **layers), field) == "from-env"
+    assert getattr(resolve(extra, **layers), field) == "from-env"
     extra[field] = "from-conn"
     assert getattr(resolve(extra, **layers), field) == "from-conn"
     layers["overrides"] = {field: "from-operator"}
     assert getattr(resolve(extra, **layers), field) == "from-operator"
     layers["overrides"] = {field: None}
     assert getattr(resolve(extra, **layers), field) == "from-conn"
+
+
+def test_the_project_of_a_connection_is_a_limit() -> None:
+    """Else whoever may name a project could have a token sent to a server of his own."""
+    extra = {"platform": "gke", "project": "acme"}
+    assert resolve(extra, overrides={"project": "acme"}).project == "acme"
+    with pytest.raises(ConfigurationError, match="for the project 'acme', not for 'evil'") as caught:
+        resolve(extra, overrides={"project": "evil"})
+    assert "`kinetic_conn_id`" in caught.value.advice
+    assert resolve({"platform": "gke"}, overrides={"project": "any"}, environ={"KINETIC_PROJECT": "p"}).project == "any"
+
+
+def test_the_cluster_of_a_kubeconfig_is_a_limit() -> None:
+    extra = {"platform": "kubernetes", "bucket": "jobs", "cluster": "blue"}
+    with pytest.raises(ConfigurationError, match="for the cluster 'blue', not for 'green'"):
+        resolve(extra, overrides={"cluster": "green"})
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({"platform": "gke"}, ("google_cloud_default", "", "", "kinetic")),
+        (
+            {"platform": "gke", "gcp_conn_id": "g", "endpoint": "dns", "service_account": "trainer"},
+            ("g", "", "dns", "trainer"),
+        ),
+        ({"platform": "kubernetes"}, ("google_cloud_default", "kubernetes_default", "", None)),
+        ({"platform": "kubernetes", "kubernetes_conn_id": "k8s"}, ("google_cloud_default", "k8s", "", None)),
+        ({"platform": "local"}, ("", "", "", None)),
+    ],
+)
+def test_how_the_cloud_is_reached(extra: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    target = resolve({**extra}, environ={"KINETIC_PROJECT": "acme"} if extra["platform"] != "local" else {})
+    assert (target.gcp_conn_id, target.kubernetes_conn_id, target.endpoint, target.service_account) == expected
+
+
+def test_an_endpoint_that_does_not_exist() -> None:
+    with pytest.raises(ConfigurationError, match="`endpoint` is 'vpn'; it must be one of public, private, dns"):
+        resolve({"platform": "gke", "project": "acme", "endpoint": "vpn"})
 
 
 def test_project_comes_from_the_environment_then_config_then_google() -> None:
