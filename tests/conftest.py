@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--job-image", default=here, help="image with this Python and nothing else (default: %(default)s)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A run that was asked for a real cluster ends here, with one line, where there is none."""
+    from real_cluster import asked_for
+
+    asked_for(config)
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 

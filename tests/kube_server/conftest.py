@@ -1,4 +1,4 @@
-"""A cluster to assert against: the loopback server, or that of ``KINETIC_TEST_KUBECONFIG`` for what is the API's own.
+"""A cluster to assert against: the loopback server, or with ``-m cluster`` the real one, for what is the API's own.
 
 Files named ``test_api_*`` use only clients and ``cluster``, so they say the same of a real cluster; all others ask the
 server for faults and look inside.
@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from kube import KubeServer
-from kube.cluster import REAL, Cluster, eventually
+from kube import cluster as seen
+from kube.cluster import Cluster, eventually
 from kubernetes import client, config
+from real_cluster import PATIENCE, RealCluster
 
 
 @pytest.fixture
@@ -22,16 +24,24 @@ def server() -> Iterator[KubeServer]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def real(request: pytest.FixtureRequest) -> RealCluster | None:
+    found = RealCluster.chosen(request.config)
+    if found:
+        seen.IMAGE, seen.PATIENCE = found.image, PATIENCE
+    return found
+
+
 @pytest.fixture
-def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
-    path = Path(REAL) if REAL else request.getfixturevalue("server").kubeconfig(tmp_path / "kubeconfig")
+def cluster(request: pytest.FixtureRequest, real: RealCluster | None, tmp_path: Path) -> Iterator[Cluster]:
+    path = real.kubeconfig if real else request.getfixturevalue("server").kubeconfig(tmp_path / "kubeconfig")
     with config.new_client_from_config(str(path)) as api:
         namespace = f"kinetic-test-{uuid.uuid4().hex[:8]}"
         core = client.CoreV1Api(api)
         core.create_namespace({"metadata": {"name": namespace}})
         eventually(lambda: core.list_namespaced_service_account(namespace).items)
         yield Cluster(api, namespace)
-        if REAL:
+        if real:
             core.delete_namespace(namespace)
 
 

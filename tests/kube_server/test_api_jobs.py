@@ -6,6 +6,8 @@ import pytest
 from kube.cluster import Cluster, ends, eventually, job
 from kubernetes.client import ApiException
 
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
 IGNORE = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
 FAIL_ON_117 = {
     "action": "FailJob",

@@ -9,6 +9,8 @@ from kube.cluster import Cluster, eventually, job
 from kubernetes import client
 from kubernetes.client import ApiException
 
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
 SLEEP = "import time; time.sleep(60)"
 
 

@@ -6,6 +6,8 @@ import pytest
 from kube.cluster import Cluster, ends, eventually
 from kubernetes.client import ApiException
 
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
 PRINT = "import os; print(os.environ.get('{0}'))"
 
 

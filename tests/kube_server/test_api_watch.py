@@ -11,6 +11,8 @@ from kube.cluster import Cluster
 from kubernetes.client import ApiException
 from kubernetes.watch import Watch
 
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
 
 def secret(cluster: Cluster, name: str, **labels: str) -> Any:
     return cluster.core.create_namespaced_secret(cluster.namespace, {"metadata": {"name": name, "labels": labels}})
