@@ -39,7 +39,7 @@ def check_cloud(ports: Ports, target: Target) -> Iterator[Check]:
             yield attempt("outputs", lambda: _outputs(target), "Set `output_root` to a bucket that can be written.")
     if target.platform == "gke" and not credentials.ok:
         return
-    cluster = attempt("cluster", ports.cluster.check, "Check `cluster` and `namespace` of the connection.")
+    cluster = attempt("cluster", lambda: ports.cluster.check(), "Check `cluster` and `namespace` of the connection.")
     yield cluster
     if cluster.ok:
         yield attempt("service account", lambda: _service_account(ports, target), "")

@@ -1,45 +1,56 @@
-"""``container_image`` on the local platform: an interpreter that is there, or an error that says so."""
+"""Platforms on which this version builds no images."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from airflow_provider_kinetic.builders.local import LocalBuilder
-from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.builders.named import NamedBuilder
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.images import ImageRequest
 
-
-@pytest.fixture
-def builder(tmp_path: Path) -> LocalBuilder:
-    return LocalBuilder(tmp_path / "environments")
-
-
-@pytest.mark.parametrize("named", [str, path_to_uri], ids=["path", "uri"])
-@pytest.mark.parametrize("place", [Path(sys.executable), Path(sys.prefix)], ids=["interpreter", "environment"])
-def test_what_is_there_is_taken_as_it_is(builder: LocalBuilder, named, place: Path) -> None:
-    image = builder.named(named(place))
-    assert (image.uri, image.cached, image.build_id) == (path_to_uri(place), True, "")
+DIGEST = f"sha256:{'0' * 64}"
 
 
 @pytest.mark.parametrize(
-    "name", ["us-docker.pkg.dev/x/y:z", "prebuilt", "python", "python:3.11-slim", "./venv", "gs://bucket/venv", ""]
+    "image",
+    [
+        "python",
+        "python:3.11",
+        "library/python",
+        "europe-docker.pkg.dev/acme/jobs/image:1",
+        f"europe-docker.pkg.dev/acme/jobs/image@{DIGEST}",
+        f"europe-docker.pkg.dev/acme/jobs/image:1@{DIGEST}",
+        "localhost:5000/image",
+        "registry.example:8443/a/b/c/d_e-f.g:V1.2_3",
+    ],
 )
-def test_a_container_image_is_refused_with_what_to_pass(builder: LocalBuilder, name: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        builder.named(name)
-    assert f"container_image={name!r}" in caught.value.summary
-    assert "not container images" in caught.value.summary
-    assert "absolute path" in caught.value.advice
+def test_any_image_that_a_container_runtime_takes(image: str) -> None:
+    found = NamedBuilder().named(image)
+    assert (found.uri, found.cached) == (image, True)
 
 
-def test_an_interpreter_must_be_there_and_executable(builder: LocalBuilder, tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("")
-    (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "nothing", tmp_path / "text", tmp_path / "folder"):
-        with pytest.raises(ConfigurationError, match="container_image=") as caught:
-            builder.named(str(path))
-        assert str(path) in caught.value.summary
-        assert "container_image" in caught.value.advice
+@pytest.mark.parametrize(
+    "image",
+    ["", " ", "host/UPPER", "image:", "image:tag with space", "image@sha256:0", "https://host/image", "a//b", "-a"],
+)
+def test_what_is_no_name_of_an_image(image: str) -> None:
+    with pytest.raises(ConfigurationError, match="no name of an image") as caught:
+        NamedBuilder("gke").named(image)
+    assert "`container_image=`" in caught.value.advice
+
+
+@pytest.mark.parametrize("mode", ["bundled", "prebuilt"])
+def test_words_for_images_that_would_have_to_be_built(mode: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{mode}', and this version builds no images on the platform 'gke'"):
+        NamedBuilder("gke").named(mode)
+
+
+def test_an_image_of_requirements() -> None:
+    builder, request = NamedBuilder(), ImageRequest("cpu", "3.11", "", "")
+    for ask in (
+        lambda: builder.request_for("cpu", "keras\n"),
+        lambda: builder.find(request),
+        lambda: builder.ensure(request, log=print),
+    ):
+        with pytest.raises(ConfigurationError, match="No `container_image` is given"):
+            ask()

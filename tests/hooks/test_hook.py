@@ -1,0 +1,165 @@
+"""The whole behind one connection, on GKE and on any cluster: from submit to clean-up."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gcs_server import GcsServer
+from google_apis import CLUSTER, PROJECT, ZONE, GoogleApis
+from kube import Image, KubeServer
+
+from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.model.errors import ConfigurationError, JobNotFound, ResultGone
+from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.status import JobState
+
+SUBMIT = "submit@acme.iam.gserviceaccount.com"
+IMAGE = "europe-docker.pkg.dev/acme/jobs/image:1"
+SPEC = {"accelerator": "cpu", "container_image": IMAGE, "stop_grace": 2.0}
+BUCKET = "kinetic-tests"
+
+
+def double(x: int) -> int:
+    print(f"doubling {x}")
+    return 2 * x
+
+
+def wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
+    with GcsServer(BUCKET) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+
+
+@pytest.fixture
+def cluster(gcs: GcsServer) -> Iterator[KubeServer]:
+    """Its pods find the storage."""
+    with KubeServer(service_accounts=["kinetic"], environment={"STORAGE_EMULATOR_HOST": gcs.url}) as server:
+        server.images[IMAGE] = Image(python=sys.executable)
+        yield server
+
+
+@pytest.fixture(params=["gke", "kubernetes"])
+def hook(
+    request: pytest.FixtureRequest,
+    cluster: KubeServer,
+    connect: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[KineticHook]:
+    if request.param == "kubernetes":
+        connect("kubernetes_default", "kubernetes", kube_config_path=str(cluster.kubeconfig(tmp_path / "config")))
+        connect("kinetic_default", "kinetic", platform="kubernetes", bucket=BUCKET)
+        yield KineticHook()
+        return
+    with GoogleApis(cluster) as google:
+        google.enter(monkeypatch, tmp_path)
+        connect("google_cloud_default", "google_cloud_platform", **google.connection(SUBMIT))
+        place = {"project": PROJECT, "zone": ZONE, "cluster": CLUSTER, "bucket": BUCKET}
+        connect("kinetic_default", "kinetic", platform="gke", **place)
+        yield KineticHook()
+
+
+def until(condition: Callable[[], Any], patience: float = 30.0) -> None:
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, "still not so"
+        time.sleep(0.05)
+
+
+def finished(hook: KineticHook, handle: JobHandle) -> None:
+    until(lambda: hook.status(handle).state.terminal)
+
+
+def test_from_submit_to_clean_up(hook: KineticHook, gcs: GcsServer) -> None:
+    handle = hook.submit(double, (21,), **SPEC)
+    reached = KineticHook.of(hook.attach(handle.job_id))
+    finished(reached, handle)
+    assert reached.status(handle).state is JobState.SUCCEEDED
+    assert [job.job_id for job in reached.list()] == [handle.job_id]
+    assert "doubling 21" in reached.logs(handle)
+    assert "doubling 21" in reached.logs(handle, tail=5)
+    assert reached.result(handle) == 42
+
+    reached.cleanup(handle, by="a test")
+
+    assert reached.list() == []
+    assert not any(name.startswith(handle.job_id) for name in gcs.buckets[BUCKET].names())
+    again = KineticHook()
+    assert again.attach(handle.job_id) == handle
+    assert again.result(handle, trust_bucket=True) == 42, "the value outlives the clean-up"
+
+
+def test_the_jobs_of_one_identity_are_its_own(hook: KineticHook) -> None:
+    """Two calls are two jobs; with a journal the second call finds the first job."""
+    from airflow_provider_kinetic.hooks.direct import MemoryJournal
+    from airflow_provider_kinetic.model.spec import TaskIdentity
+
+    first, second = (hook.submit(double, (1,), **SPEC) for _ in range(2))
+    assert first.job_id != second.job_id
+    journal, identity = MemoryJournal(), TaskIdentity("d", "t", "r")
+    task = [hook.submit(double, (1,), journal=journal, identity=identity, **SPEC) for _ in range(2)]
+    assert task[0] == task[1]
+    assert task[0].installation
+    assert not first.installation, "gc ends jobs whose task is gone, and this one never had any"
+
+
+def test_cancel(hook: KineticHook) -> None:
+    handle = hook.submit(wait, (60,), **SPEC)
+    until(lambda: hook.status(handle).state is JobState.RUNNING)
+    assert hook.cancel(handle, by="a test", wait=20)
+    assert hook.status(handle).state is JobState.NOT_FOUND
+
+
+def test_what_somebody_else_has_deleted_says_so(hook: KineticHook) -> None:
+    """As upstream's client does when it has collected: the Job and everything under its id."""
+    handle = hook.submit(double, (1,), **SPEC)
+    finished(hook, handle)
+    hook.ports.cluster.delete(handle, wait=10)
+    hook.ports.store.delete_prefix(handle.prefix)
+    with pytest.raises(ResultGone, match="somebody deleted it") as caught:
+        hook.result(handle)
+    assert handle.job_id in caught.value.summary
+    assert caught.value.advice
+    with pytest.raises(JobNotFound, match="no job 'job-00000000'"):
+        hook.attach("job-00000000")
+
+
+def test_a_result_is_read_without_the_cluster(
+    hook: KineticHook, cluster: KubeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening asks nobody: not Google for the cluster, not the kubeconfig, not the API server."""
+    handle = hook.submit(double, (4,), **SPEC)
+    finished(hook, handle)
+    hook.cleanup(handle, by="a test")
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER", "http://127.0.0.1:9/")
+    monkeypatch.delenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", raising=False)
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    asked = len(cluster.requests)
+    reader = KineticHook.of(handle)
+    assert handle.result_uri.startswith("gs://")
+    assert reader.ports.store.stat(handle.result_uri) is not None
+    assert len(cluster.requests) == asked
+
+
+def test_a_piece_that_no_job_has(hook: KineticHook) -> None:
+    with pytest.raises(ConfigurationError, match="acelerator") as caught:
+        hook.submit(double, (1,), acelerator="cpu")
+    assert "`accelerator`" in caught.value.advice
+
+
+@pytest.mark.parametrize("image", [None, "bundled", "prebuilt", "not an image!"])
+def test_images_are_named(hook: KineticHook, gcs: GcsServer, image: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="image") as caught:
+        hook.submit(double, (1,), accelerator="cpu", container_image=image)
+    assert "`container_image=`" in caught.value.advice
+    assert list(gcs.buckets[BUCKET].names()) == [], "nothing was sent"
