@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,9 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kube import Image, KubeServer
+from real_cluster import PATIENCE, RealCluster
 
+from airflow_provider_kinetic.clusters import clients
+from airflow_provider_kinetic.clusters.access import Access, Token, TokenSource
 from airflow_provider_kinetic.clusters.base import Cluster
+from airflow_provider_kinetic.clusters.kubernetes import KubernetesCluster
 from airflow_provider_kinetic.clusters.local import LocalCluster
+from airflow_provider_kinetic.hooks.kubeconfig import Kubeconfig
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.manifests import JobManifest
 from airflow_provider_kinetic.model.status import JobState, JobStatus
@@ -40,6 +47,14 @@ class Bench:
 
     cluster: Cluster
     image: str
+    namespace: str = "default"
+    backend: str = "local"
+    patience: float = 15.0
+    """Seconds in which everything that is waited for happens."""
+    startup: float = 1.0
+    """Seconds in which a process has surely started."""
+    tick: float = 0.0
+    """Resolution in seconds of the cluster's times."""
     until: Callable[..., Any] = until
     handles: list[JobHandle] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -49,7 +64,7 @@ class Bench:
         return JobManifest(
             **{
                 "name": name or f"kinetic-job-{number}",
-                "namespace": "default",
+                "namespace": self.namespace,
                 "job_id": f"job-{number}",
                 "image": self.image,
                 "command": ("python3", "-c", code),
@@ -62,7 +77,7 @@ class Bench:
     def handle(self, manifest: JobManifest) -> JobHandle:
         handle = JobHandle(
             job_id=manifest.job_id,
-            backend="local",
+            backend=self.backend,
             project="p",
             cluster_name="c",
             zone="z",
@@ -84,7 +99,7 @@ class Bench:
         self.cluster.create(manifest, secrets=secrets)
         return handle
 
-    def wait(self, handle: JobHandle, state: JobState, timeout: float = 15.0) -> JobStatus:
+    def wait(self, handle: JobHandle, state: JobState, timeout: float | None = None) -> JobStatus:
         """The status once it is ``state``; another terminal one is an error at once."""
 
         def reached() -> JobStatus | None:
@@ -92,14 +107,16 @@ class Bench:
             assert status.state is state or not status.state.terminal, status
             return status if status.state is state else None
 
-        return until(reached, f"{handle.k8s_name} {state.value}", timeout)
+        return until(reached, f"{handle.k8s_name} {state.value}", timeout or self.patience)
 
     def says(self, handle: JobHandle, text: str) -> str:
         """The output of the newest attempt, once ``text`` is in it."""
-        return until(lambda: (out := self.cluster.tail(handle)) and text in out and out, f"{text!r} in the output")
+        output = lambda: (out := self.cluster.tail(handle)) and text in out and out  # noqa: E731
+        return until(output, f"{text!r} in the output", self.patience)
 
     def gone(self, handle: JobHandle) -> None:
-        until(lambda: self.cluster.status(handle).state is JobState.NOT_FOUND, f"{handle.k8s_name} gone")
+        found = lambda: self.cluster.status(handle).state is JobState.NOT_FOUND  # noqa: E731
+        until(found, f"{handle.k8s_name} gone", self.patience)
 
 
 @pytest.fixture
@@ -108,8 +125,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(root: Path) -> Iterator[Bench]:
-    """Of every implementation that must keep the contract; one so far."""
+def local_bench(root: Path) -> Iterator[Bench]:
+    """This machine as a cluster."""
     bench = Bench(LocalCluster(root), Path(sys.executable).as_uri())
     yield bench
     for folder in root.glob("[!.]*/*"):  # whatever a test left running ends here
@@ -119,6 +136,63 @@ def bench(root: Path) -> Iterator[Bench]:
     for handle in bench.handles:
         with suppress(Exception):
             LocalCluster(root).delete(handle, wait=10)
+
+
+@pytest.fixture
+def bench(local_bench: Bench) -> Bench:
+    return local_bench
+
+
+@pytest.fixture
+def server() -> Iterator[KubeServer]:
+    with KubeServer() as started:
+        started.images["idle"] = Image(idle=True)
+        yield started
+
+
+Connect = Callable[..., KubernetesCluster]
+
+
+@pytest.fixture
+def connect(server: KubeServer) -> Iterator[Connect]:
+    """A cluster as a token sees it, by default the administrator's."""
+
+    def connected(token: str = "", namespace: str = "default", patience: float = 10.0) -> KubernetesCluster:
+        given = token or server.admin
+        tokens = TokenSource(lambda: Token(given))
+        access = Access(server.url, f"holder of {given[:6]}", server.authority.decode(), tokens=tokens)
+        return KubernetesCluster(access, namespace, patience=patience)
+
+    yield connected
+    clients.close()
+
+
+@pytest.fixture
+def kube(connect: Connect) -> Bench:
+    """The loopback API server as a cluster, by its administrator."""
+    return Bench(connect(), "python:3-slim", backend="gke", tick=1.0)
+
+
+@pytest.fixture
+def kubernetes_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The loopback API server, or with ``-m cluster`` the real one: then in a namespace of its own."""
+    real = RealCluster.chosen(request.config)
+    if real is None:
+        yield request.getfixturevalue("kube")
+        return
+    from kubernetes import client, config
+
+    namespace = f"kinetic-test-{uuid.uuid4().hex[:8]}"
+    with config.new_client_from_config(str(real.kubeconfig)) as api:
+        core = client.CoreV1Api(api)
+        core.create_namespace({"metadata": {"name": namespace}})
+        until(lambda: core.list_namespaced_service_account(namespace).items, "service account", PATIENCE)
+        try:
+            cluster = KubernetesCluster(Kubeconfig("tests", str(real.kubeconfig)).access(), namespace)
+            yield Bench(cluster, real.image, namespace, "gke", PATIENCE, startup=30.0, tick=1.0)
+        finally:
+            core.delete_namespace(namespace)
+            clients.close()
 
 
 @pytest.fixture

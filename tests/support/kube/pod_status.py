@@ -11,6 +11,8 @@ from kube.resources import PODS
 from kube.store import Store
 
 _END = ("Succeeded", "Failed")
+_NEVER = "1970-01-01T00:00:00Z"
+"""So containerd writes the start of a container that could not be started."""
 
 
 def _waiting(reason: str, message: str = "") -> Object:
@@ -51,7 +53,7 @@ class PodStatus:
     def ended(self, container: str, code: int, reason: str, message: str = "") -> None:
         status = self._all()[container]
         now = self._store.clock.stamp()
-        started = status["state"].get("running", {}).get("startedAt", now)
+        started = _NEVER if reason == "StartError" else status["state"].get("running", {}).get("startedAt", now)
         state = {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now}
         state |= {"containerID": status["containerID"]} if status.get("containerID") else {}
         with self._lock:
