@@ -23,6 +23,7 @@ from airflow_provider_kinetic.clusters.clients import async_client
 from airflow_provider_kinetic.clusters.kubernetes_api import paths
 from airflow_provider_kinetic.clusters.watch_cache import LISTED, Cache, Entry
 from airflow_provider_kinetic.clusters.watch_events import Explainer
+from airflow_provider_kinetic.clusters.watch_objects import JOB, POD, pruned
 from airflow_provider_kinetic.clusters.watch_stream import TIMING, Feed, ServerClock, Timing, problem_of
 from airflow_provider_kinetic.model.errors import ClusterError, InfrastructureError
 from airflow_provider_kinetic.model.handle import JobHandle
@@ -247,15 +248,15 @@ class _Watch:
             return
         pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
         watched = entry.job is not None and entry.fetched_at is None
-        self._cache.tell_job("FETCHED", job)
+        self._cache.tell_job("FETCHED", pruned(job, JOB))
         for pod in entries(pods, "items"):
-            self._cache.tell_pod("FETCHED", pod)
+            self._cache.tell_pod("FETCHED", pruned(pod, POD))
         entry.fetched_at = None if watched else time.monotonic()
 
     async def _confirm(self, entry: Entry) -> None:
         pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
         for pod in entries(pods, "items"):
-            self._cache.tell_pod(LISTED, pod)
+            self._cache.tell_pod(LISTED, pruned(pod, POD))
         entry.confirmed = True
 
     async def _ask_events(self, query: Mapping[str, str]) -> dict[str, Any]:
@@ -281,8 +282,8 @@ class _Watch:
     async def _run(self) -> None:
         async with await self._connected() as self._client:
             parts = (
-                (paths.jobs, "jobs.batch", _Part(self._cache.tell_job, self._cache.only_jobs)),
-                (paths.pods, "pods", _Part(self._cache.tell_pod, self._cache.only_pods)),
+                (paths.jobs, "jobs.batch", JOB, _Part(self._cache.tell_job, self._cache.only_jobs)),
+                (paths.pods, "pods", POD, _Part(self._cache.tell_pod, self._cache.only_pods)),
             )
             self._feeds = tuple(
                 Feed(
@@ -290,12 +291,13 @@ class _Watch:
                     path(self._namespace),
                     what,
                     self._namespace,
+                    shape,
                     part,
                     self.timing,
                     self._clock,
                     self._stir_all,
                 )
-                for path, what, part in parts
+                for path, what, shape, part in parts
             )
             async with asyncio.TaskGroup() as tasks:
                 for feed in self._feeds:

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from airflow_provider_kinetic.clusters.watch_objects import EVENT, JOB, POD, Object, job_of, older, pruned
+from airflow_provider_kinetic.clusters.watch_objects import (
+    EVENT,
+    Object,
+    job_of,
+    older,
+    pruned,
+    same,
+    without_environment,
+)
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.model.kubernetes.events import Events
 from airflow_provider_kinetic.model.kubernetes.objects import condition, entries, section, text
@@ -117,7 +125,7 @@ class Entry:
             self._started, self._disrupted, self.confirmed = {}, set(), False
             for pod in self.pods.values():
                 self._remember(pod, job)
-        changed = self.gone or self.job is None or _content(self.job) != _content(job)
+        changed = self.gone or self.job is None or not same(self.job, job)
         self.job, self.gone = job, False
         return changed
 
@@ -135,8 +143,10 @@ class Entry:
         if known is not None and not sure and older(pod, known):
             return False
         self.pods[name] = pod
+        if known is not None and same(known, pod):
+            return False
         self._remember(pod, self.job)
-        return known is None or _content(known) != _content(pod)
+        return True
 
     def drop_pod(self, pod: Object) -> bool:
         """One that has ended is kept for what it reported, for as long as its Job is there."""
@@ -148,7 +158,7 @@ class Entry:
         if self.job is not None and Pod(pod).ended:
             self.pods[name] = pod
             self._forget_first()
-            return known is None or _content(known) != _content(pod)
+            return known is None or not same(known, pod)
         return self.pods.pop(name, None) is not None
 
     def put_events(self, raw: Iterable[Object]) -> bool:
@@ -194,17 +204,16 @@ class Cache:
         if entry.idle and self.entries.get(entry.name) is entry:
             del self.entries[entry.name]
 
-    def tell_job(self, kind: str, raw: Object) -> None:
-        """A Job as a listing or a watch has it; ``kind`` is the event's type."""
-        job = pruned(raw, JOB)
+    def tell_job(self, kind: str, job: Object) -> None:
+        """A Job as a listing or a watch has it, pruned to its shape; ``kind`` is the event's type."""
+        job = without_environment(job)
         entry = self.entry(text(job, "metadata", "name"))
         gone = kind == DELETED
         changed = entry.drop_job(text(job, "metadata", "uid")) if gone else entry.put_job(job, kind == LISTED)
         entry.fetched_at = None
         self._settle(entry, changed)
 
-    def tell_pod(self, kind: str, raw: Object) -> None:
-        pod = pruned(raw, POD)
+    def tell_pod(self, kind: str, pod: Object) -> None:
         if name := job_of(pod):
             entry = self.entry(name)
             self._settle(entry, entry.drop_pod(pod) if kind == DELETED else entry.put_pod(pod, kind == LISTED))
@@ -228,12 +237,6 @@ class Cache:
             entry.changes += 1
             entry.stir()
         self.release(entry)
-
-
-def _content(raw: Object) -> Object:
-    """Without the version, which also grows for what nobody keeps."""
-    meta = {**section(raw, "metadata"), "resourceVersion": ""}
-    return {**raw, "metadata": meta}
 
 
 def _owned(pod: Object, job: Object) -> bool:

@@ -9,7 +9,6 @@ at one moment. See "Efficient detection of changes" in Kubernetes' API concepts.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -22,13 +21,17 @@ import httpx
 
 from airflow_provider_kinetic.clusters import kubernetes_api as api
 from airflow_provider_kinetic.clusters.kubernetes_api import paths
+from airflow_provider_kinetic.clusters.kubernetes_errors import unreadable
 from airflow_provider_kinetic.clusters.watch_cache import LISTED
+from airflow_provider_kinetic.clusters.watch_objects import Object, Reader, Shape
 from airflow_provider_kinetic.model.errors import ClusterError, InfrastructureError, KineticError
 from airflow_provider_kinetic.model.kubernetes.objects import entries, section, text, whole
 
 log = logging.getLogger(__name__)
 
 BOOKMARK = "BOOKMARK"
+TURN = 0.001
+"""Seconds that a stream works without letting others have the event loop."""
 EXPIRED = httpx.codes.GONE
 
 
@@ -98,7 +101,8 @@ class _Expired(Exception):
 class Feed:
     """One endless task, :meth:`run`. Whether it hears anything is written in :attr:`heard_at`.
 
-    :param what: verb-less resource in RBAC's words, ``jobs.batch``.
+    :param what: the resource in RBAC's words, ``jobs.batch``.
+    :param shape: what is read of each object.
     :param stirred: called when somebody who follows a job should know: first listing, lost, found again.
     """
 
@@ -108,12 +112,14 @@ class Feed:
         path: str,
         what: str,
         namespace: str,
+        shape: Shape,
         sink: Sink,
         timing: Timing,
         clock: ServerClock,
         stirred: Callable[[], None],
     ) -> None:
         self._client, self._path, self._what, self._namespace = client, path, what, namespace
+        self._reader = Reader(shape)
         self._sink, self._timing, self._clock, self._stirred = sink, timing, clock, stirred
         self._version = ""
         self._listed_at = 0.0
@@ -146,7 +152,7 @@ class Feed:
         while True:
             query = paths.page(paths.JOBS, after, self._timing.page)
             response = await self._client.get(self._path, params=query)
-            page = api.read(self._answered(response, "list"), f"list {self._what}", self._namespace)
+            page = self._read(self._answered(response, "list"))
             for item in entries(page, "items"):
                 names.add(text(item, "metadata", "name"))
                 self._sink.tell(LISTED, item)
@@ -158,6 +164,12 @@ class Feed:
         self._listed_at = time.monotonic()
         first, self.synced = not self.synced, True
         self._heard(first)
+
+    def _read(self, response: httpx.Response) -> Object:
+        try:
+            return self._reader.page(response.content)
+        except ValueError:
+            raise unreadable(str(response.url), f"list {self._what}") from None
 
     async def _watch(self) -> None:
         began = time.monotonic()
@@ -171,7 +183,7 @@ class Feed:
             self._answered(response, "watch")
             self._heard()
             async for line in lines(response):
-                self._event(json.loads(line))
+                self._event(self._reader.event(line))
         await asyncio.sleep(self._timing.pause - (time.monotonic() - began))  # where every watch ends at once
 
     def _answered(self, response: httpx.Response, verb: str) -> httpx.Response:
@@ -184,7 +196,7 @@ class Feed:
         api.explained(response, f"{verb} {self._what}", self._namespace)
         return response
 
-    def _event(self, event: dict[str, Any]) -> None:
+    def _event(self, event: Object) -> None:
         kind, obj = text(event, "type"), section(event, "object")
         if kind == "ERROR":
             if whole(obj, "code") == EXPIRED:
@@ -238,9 +250,12 @@ def problem_of(error: Exception, server: str, what: str) -> InfrastructureError:
 async def lines(response: httpx.Response) -> AsyncIterator[bytes]:
     """Whole lines as they come. Only LF ends one: texts of pods may hold what Unicode calls a line break."""
     rest = b""
+    turn = time.monotonic()
     async for chunk in response.aiter_bytes():
-        *whole_ones, rest = (rest + chunk).split(b"\n")
-        for line in whole_ones:
+        *ended, rest = (rest + chunk).split(b"\n")
+        for line in ended:
             if line.strip():
                 yield line
-        await asyncio.sleep(0)  # a flood of changes lets others have their turn
+        if time.monotonic() - turn > TURN:  # a flood of changes lets others have their turn
+            await asyncio.sleep(0)
+            turn = time.monotonic()

@@ -49,5 +49,7 @@ def condition(raw: Any, kind: str) -> Mapping[str, Any] | None:
 
 def _at(raw: Any, path: tuple[str, ...]) -> Any:
     for name in path:
-        raw = raw.get(name) if isinstance(raw, Mapping) else None
+        if type(raw) is not dict and not isinstance(raw, Mapping):  # the first is quick and nearly always so
+            return None
+        raw = raw.get(name)
     return raw
