@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _AMBIENT = ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME", "GCE_METADATA_HOST")
 """Variables that decide which application default credentials are found."""
+_FILES = ("key_path", "credential_config_file")
+"""Fields of the connection that name a file. One that was replaced is read again."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,17 @@ class GoogleIdentityHook(GoogleBaseHook):
         described = {name: value for name, value in self.extras.items() if value not in (None, "", False)}
         told: dict[str, Any] = {"extras": described, "chain": self.impersonation_chain, "quota": self.quota_project_id}
         told["ambient"] = {name: os.environ.get(name) for name in _AMBIENT}
+        paths = [*(described.get(name) for name in _FILES), os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")]
+        told["files"] = [_changed(path) for path in paths]
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _changed(path: object) -> int | None:
+    """When a file was written; None where there is none. A configuration may also stand in the field itself."""
+    try:
+        return Path(path).stat().st_mtime_ns if isinstance(path, str) and path else None
+    except OSError:
+        return None
 
 
 def _email(credentials: Credentials) -> str:

@@ -117,21 +117,25 @@ def test_impersonation_by_the_chain_of_the_connection(google: GoogleApis, connec
     assert (jobs(access), jobs(access, "team")) == (403, 200)
 
 
-def test_a_key_file(google: GoogleApis, connect: Any, tmp_path: Path) -> None:
-    key = tmp_path / "key.json"
-    key.write_text(google.connection(SUBMIT)["keyfile_dict"])
-    connect("file", CLOUD, key_path=str(key))
-    assert jobs(KineticGKEHook("file").access(TRAINER)) == 200
+def test_a_key_file_that_is_replaced_is_read_again(google: GoogleApis, connect: Any) -> None:
+    extra = google.connection(SUBMIT)
+    connect("gcp", CLOUD, **extra)
+    assert KineticGKEHook("gcp").access(TRAINER).identity.startswith(SUBMIT)
+    Path(extra["key_path"]).write_text(json.dumps(google.key_of(OTHER)))
+    assert KineticGKEHook("gcp").access(TRAINER).identity.startswith(OTHER)
+
+
+def test_a_key_in_the_connection_itself(google: GoogleApis, connect: Any) -> None:
+    connect("inline", CLOUD, keyfile_dict=json.dumps(google.key_of(SUBMIT)))
+    assert jobs(KineticGKEHook("inline").access(TRAINER)) == 200
 
 
 @pytest.mark.parametrize("conn_id", ["google_cloud_default", "empty"])
 def test_application_default_credentials(
-    google: GoogleApis, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conn_id: str
+    google: GoogleApis, connect: Any, monkeypatch: pytest.MonkeyPatch, conn_id: str
 ) -> None:
     """Where the connection says nothing, and where the default one does not exist."""
-    key = tmp_path / "key.json"
-    key.write_text(google.connection(SUBMIT)["keyfile_dict"])
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", google.connection(SUBMIT)["key_path"])
     connect("empty", CLOUD)
     assert jobs(KineticGKEHook(conn_id).access(TRAINER)) == 200
 
@@ -252,10 +256,10 @@ def test_google_does_not_answer(hook: KineticGKEHook, monkeypatch: pytest.Monkey
         hook.access(TRAINER)
 
 
-def test_a_key_that_google_refuses(google: GoogleApis, connect: Any) -> None:
-    extra = google.connection(SUBMIT)
-    stranger = json.loads(extra["keyfile_dict"]) | {"token_uri": f"{google.url}/elsewhere"}
-    connect("gcp", CLOUD, **{**extra, "keyfile_dict": json.dumps(stranger)})
+def test_a_key_that_google_refuses(google: GoogleApis, connect: Any, tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    key.write_text(json.dumps(google.key_of(SUBMIT) | {"token_uri": f"{google.url}/elsewhere"}))
+    connect("gcp", CLOUD, key_path=str(key))
     with pytest.raises(ClusterError, match="no access token") as caught:
         KineticGKEHook("gcp").access(TRAINER)
     assert "`gcp`" in caught.value.advice
