@@ -125,6 +125,7 @@ class _Watch:
         self._client: httpx.AsyncClient | None = None
         self._feeds: tuple[Feed, ...] = ()
         self._problem: InfrastructureError | None = None
+        """Why not even a connection could be tried."""
         self._began = time.monotonic()
         self._explainer = Explainer(self._ask_events, timing)
         self._requests = asyncio.Semaphore(LOOKUPS)
@@ -180,7 +181,7 @@ class _Watch:
         """
         until = self._began + self.timing.answer
         while not self._synced:
-            refused = any(feed.refused for feed in self._feeds)
+            refused = self._problem is not None or any(feed.refused for feed in self._feeds)
             left = until - time.monotonic()
             if refused or left <= 0:
                 raise self._silence()
@@ -308,7 +309,9 @@ class _Watch:
         """A TLS context is made in a thread: it reads files and takes its time."""
         while True:
             try:
-                return await asyncio.to_thread(async_client, self._access)
+                client = await asyncio.to_thread(async_client, self._access)
+                self._problem = None
+                return client
             except Exception as error:
                 self._problem = problem_of(error, self._access.server, "watch jobs.batch")
                 self._stir_all()

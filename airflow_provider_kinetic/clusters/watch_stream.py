@@ -21,7 +21,7 @@ import httpx
 
 from airflow_provider_kinetic.clusters import kubernetes_api as api
 from airflow_provider_kinetic.clusters.kubernetes_api import paths
-from airflow_provider_kinetic.clusters.kubernetes_errors import unreadable
+from airflow_provider_kinetic.clusters.kubernetes_errors import unreadable, untrusted
 from airflow_provider_kinetic.clusters.watch_cache import LISTED
 from airflow_provider_kinetic.clusters.watch_objects import Object, Reader, Shape
 from airflow_provider_kinetic.model.errors import ClusterError, InfrastructureError, KineticError
@@ -131,7 +131,7 @@ class Feed:
         self.problem: InfrastructureError | None = None
         """Why it hears nothing at present."""
         self.refused = False
-        """The server has answered, with a no."""
+        """The server has answered, with a no, or is not the right one."""
 
     async def run(self) -> None:
         while True:
@@ -229,6 +229,7 @@ class Feed:
     def _report(self, error: Exception) -> None:
         level = logging.WARNING if self.problem is None else logging.DEBUG
         self.problem = problem_of(error, str(self._client.base_url), f"watch {self._what}")
+        self.refused = self.refused or untrusted(error)
         log.log(level, "%s; going on", self.problem.summary)
         lost = time.monotonic() - self.heard_at > self._timing.lost
         if (lost and not self.lost) or (self.refused and not self.synced):
