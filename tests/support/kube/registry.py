@@ -188,5 +188,5 @@ def _check_strings(given: Object | None, field: str) -> None:
 
 
 def _check_size(obj: Object) -> None:
-    if len(json.dumps(obj)) > _LARGEST:
+    if len(json.dumps(obj, ensure_ascii=False).encode(errors="replace")) > _LARGEST:
         raise Refusal(500, "etcdserver: request is too large", reason="")
