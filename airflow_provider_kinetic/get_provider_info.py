@@ -27,7 +27,8 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks.gcs", "hooks.gke", "hooks.kinetic", "hooks.kubernetes"),
         "task-decorators": [{"name": "kinetic", "class-name": f"{_PACKAGE}.decorators.kinetic.kinetic_task"}],
         "extra-links": [
-            f"{_PACKAGE}.links.job.{link}" for link in ("KineticJobLink", "KineticLogsLink", "KineticOutputsLink")
+            f"{_PACKAGE}.links.job.Kinetic{link}Link"
+            for link in ("Job", "Logs", "Outputs", "Console", "CloudLogs", "BucketOutputs", "BucketArtifacts")
         ],
         "cli": [f"{_PACKAGE}.cli.definitions.get_kinetic_cli_commands"],
         "connection-types": [
