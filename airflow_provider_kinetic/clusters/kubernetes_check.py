@@ -73,10 +73,10 @@ def allowed(session: Session, namespace: str, permission: Permission) -> bool:
 
 
 def nodes(session: Session, selector: Mapping[str, str]) -> int | None:
-    """Number of nodes with these labels; None where the identity may not see nodes."""
+    """Number of nodes with these labels, of any value where it is empty; None where they may not be seen."""
     if not allowed(session, "", Permission("list", "nodes")):
         return None
-    labels = ",".join(f"{key}={value}" for key, value in selector.items())
+    labels = ",".join(f"{key}={value}" if value else key for key, value in selector.items())
     return len(session.list(paths.NODES, "list nodes", paths.page(labels)).items)
 
 
