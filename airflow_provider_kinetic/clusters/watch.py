@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from airflow_provider_kinetic.clusters import kubernetes_api as api
 from airflow_provider_kinetic.clusters.access import Access
 from airflow_provider_kinetic.clusters.base import Subscription
 from airflow_provider_kinetic.clusters.clients import async_client
 from airflow_provider_kinetic.clusters.kubernetes_api import paths
-from airflow_provider_kinetic.clusters.watch_cache import LISTED, Cache, Entry
+from airflow_provider_kinetic.clusters.watch_cache import Cache, Entry
 from airflow_provider_kinetic.clusters.watch_events import Explainer
-from airflow_provider_kinetic.clusters.watch_objects import JOB, POD, pruned
+from airflow_provider_kinetic.clusters.watch_lookups import Lookups
+from airflow_provider_kinetic.clusters.watch_objects import JOB, POD
 from airflow_provider_kinetic.clusters.watch_stream import TIMING, Feed, ServerClock, Timing, problem_of
 from airflow_provider_kinetic.model.errors import ClusterError, InfrastructureError
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.kubernetes.objects import entries
 from airflow_provider_kinetic.model.status import JobState, JobStatus
 
 POLLED = "pathways"
 """Backend of upstream's LeaderWorkerSets: few, and of another kind (contract 8.3)."""
-LOOKUPS = 8
-"""Requests about single jobs that are under way at once."""
+PROOFS = 5
+"""Times that pods are asked for to explain how a job ended."""
 SETTLE = 0.05
 """Seconds: changes come in bursts (a pod ends, its Job counts it, its Job is complete), and one look serves all."""
 
@@ -122,14 +121,12 @@ class _Watch:
         self._cache = Cache()
         self._clock = ServerClock()
         self._followers: set[_Follower] = set()
-        self._client: httpx.AsyncClient | None = None
         self._feeds: tuple[Feed, ...] = ()
         self._problem: InfrastructureError | None = None
         """Why not even a connection could be tried."""
         self._began = time.monotonic()
-        self._explainer = Explainer(self._ask_events, timing)
-        self._requests = asyncio.Semaphore(LOOKUPS)
-        self._lookups: dict[str, asyncio.Task[None]] = {}
+        self._lookups = Lookups(self._cache, self._clock, namespace)
+        self._explainer = Explainer(self._lookups.events, timing)
         self._news = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -151,17 +148,16 @@ class _Watch:
         return not self._followers
 
     async def close(self) -> None:
-        tasks = [self._task, *self._lookups.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._lookups.close()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     # What is known.
 
     async def status(self, entry: Entry) -> JobStatus:
         await self._hearing()
         if (entry.job is None and not entry.gone) or self._stale(entry):
-            await self._once(f"job {entry.name}", lambda: self._look_up(entry))
+            await self._lookups.job(entry)
         status = entry.status(self._clock.now())
         if status.state.terminal and not entry.proved(status):
             status = await self._prove(entry)
@@ -205,7 +201,22 @@ class _Watch:
         )
 
     async def _prove(self, entry: Entry) -> JobStatus:
-        """How it ended, when its pod has told of it, or does not any more."""
+        """How it ended, when its pod has told of it, or does not any more.
+
+        :raises ClusterError: nobody could say, several times.
+        """
+        for left in reversed(range(PROOFS)):
+            if await self._told(entry):
+                break
+            try:
+                await self._lookups.pods(entry)
+            except InfrastructureError:
+                if not left:
+                    raise
+        return entry.status(self._clock.now())
+
+    async def _told(self, entry: Entry) -> bool:
+        """Wait for the pods' stream, which may be behind."""
         told = asyncio.Event()
         entry.followers.append(told.set)
         try:
@@ -213,82 +224,24 @@ class _Watch:
                 while not entry.proved(entry.status(self._clock.now())):
                     await told.wait()
                     told.clear()
+            return True
         except TimeoutError:
-            await self._once(f"pods {entry.name}", lambda: self._confirm(entry))
+            return False
         finally:
             entry.followers.remove(told.set)
-        return entry.status(self._clock.now())
-
-    # Requests about one job.
-
-    async def _once(self, what: str, ask: Callable[[], Awaitable[None]]) -> None:
-        """All who want the same share one request."""
-        task = self._lookups.get(what)
-        if task is None:
-            task = self._lookups[what] = asyncio.create_task(self._limited(ask))
-            task.add_done_callback(lambda done: self._looked_up(what, done))
-        await asyncio.shield(task)
-
-    def _looked_up(self, what: str, task: asyncio.Task[None]) -> None:
-        """Whoever asked may have left before the answer, which is no reason for a warning."""
-        self._lookups.pop(what, None)
-        if not task.cancelled():
-            task.exception()
-
-    async def _limited(self, ask: Callable[[], Awaitable[None]]) -> None:
-        async with self._requests:
-            await ask()
-
-    async def _look_up(self, entry: Entry) -> None:
-        """Only the Job itself decides that there is none."""
-        if entry.job is not None and entry.fetched_at is None:
-            return  # the watch has told of it meanwhile
-        job = await self._get(paths.job(self._namespace, entry.name), {}, "get jobs.batch")
-        if job is None:
-            entry.job = None
-            return
-        pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
-        watched = entry.job is not None and entry.fetched_at is None
-        self._cache.tell_job("FETCHED", pruned(job, JOB))
-        for pod in entries(pods, "items"):
-            self._cache.tell_pod("FETCHED", pruned(pod, POD))
-        entry.fetched_at = None if watched else time.monotonic()
-
-    async def _confirm(self, entry: Entry) -> None:
-        pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
-        for pod in entries(pods, "items"):
-            self._cache.tell_pod(LISTED, pruned(pod, POD))
-        entry.confirmed = True
-
-    async def _ask_events(self, query: Mapping[str, str]) -> dict[str, Any]:
-        return await self._get(paths.events(self._namespace), query, "list events") or {}
-
-    async def _get(self, path: str, query: Mapping[str, str], what: str) -> dict[str, Any] | None:
-        """None where there is no such object.
-
-        :raises ClusterError: no answer, or a refusal.
-        """
-        assert self._client is not None
-        try:
-            response = await self._client.get(path, params=query)
-            self._clock.hear(response)
-            if response.status_code == httpx.codes.NOT_FOUND and what.startswith("get "):
-                return None
-            return api.read(response, what, self._namespace)
-        except Exception as error:
-            raise problem_of(error, self._access.server, what) from error
 
     # The task of it all.
 
     async def _run(self) -> None:
-        async with await self._connected() as self._client:
+        async with await self._connected() as client:
+            self._lookups.client = client
             parts = (
                 (paths.jobs, "jobs.batch", JOB, _Part(self._cache.tell_job, self._cache.only_jobs)),
                 (paths.pods, "pods", POD, _Part(self._cache.tell_pod, self._cache.only_pods)),
             )
             self._feeds = tuple(
                 Feed(
-                    self._client,
+                    client,
                     path(self._namespace),
                     what,
                     self._namespace,
