@@ -1,4 +1,4 @@
-"""Requests about single jobs, where the watch cannot know: few, shared by all who want to know, and not many at once."""
+"""Requests about single jobs, where the watch cannot know: few, shared by all who want to know, few at once."""
 
 from __future__ import annotations
 
