@@ -10,7 +10,7 @@ from cloud import Cloud
 from cloud_shop import PATIENCE, CloudShop
 from command_line import CommandLine
 from project import until
-from upstream import BUCKET, Upstream
+from upstream import BUCKET, CLUSTER, PROJECT, ZONE, Upstream
 
 pytestmark = pytest.mark.interop
 Submit = Callable[..., str]
@@ -24,7 +24,8 @@ class TestUpstreams:
     def test_looks_at_it(self, upstream: Upstream, submit: Submit, over: Over) -> None:
         job_id = over(submit("wait", "/"))
         assert upstream.cli("jobs", "status", job_id) == (0, f"{job_id}: SUCCEEDED\n")
-        code, table = upstream.cli("jobs", "list")
+        where = ("--project", PROJECT, "--zone", ZONE, "--cluster", CLUSTER, "--namespace", "default")
+        code, table = upstream.cli("jobs", "list", *where)
         assert code == 0
         assert [word in table for word in (job_id, "wait", "cpu", "gke")] == [True] * 4
         code, text = upstream.cli("jobs", "logs", job_id)
