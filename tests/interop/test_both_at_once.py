@@ -11,6 +11,7 @@ from cloud_shop import PATIENCE, CloudShop
 from project import until
 from upstream import BUCKET, Upstream, UpstreamError
 
+from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.model.errors import JobVanished, ResultGone
 
 pytestmark = pytest.mark.interop
@@ -83,3 +84,13 @@ def test_upstream_collects_our_job_first(upstream: Upstream, shop: CloudShop, su
         assert result.state == "failed"
         assert isinstance(result.error, ResultGone)
         assert "somebody deleted it" in str(result.error)
+
+
+def test_upstream_collects_its_own_job_first(upstream: Upstream, shop: CloudShop, over: Over) -> None:
+    job_id = over(upstream.submit("add", 1, 2))
+    handle = KineticHook().attach(job_id).to_dict()
+    upstream.handle(job_id, "result", cleanup_poll_interval=0.1)
+    shop.write(f"with DAG('shop', schedule=None) as dag:\n    KineticCollectOperator(task_id='job', job={handle!r})\n")
+    error = shop.run("job").error
+    assert isinstance(error, ResultGone)
+    assert "already collected" in str(error)
