@@ -17,7 +17,7 @@ from airflow_provider_kinetic.clusters.kubernetes_api import group_version, read
 from airflow_provider_kinetic.clusters.kubernetes_session import Session
 from airflow_provider_kinetic.model.kubernetes.events import Events
 from airflow_provider_kinetic.model.kubernetes.group import group_status_of
-from airflow_provider_kinetic.model.kubernetes.objects import entries, moment, text
+from airflow_provider_kinetic.model.kubernetes.objects import entries, text
 from airflow_provider_kinetic.model.kubernetes.pods import newest_first
 from airflow_provider_kinetic.model.kubernetes.status import status_of
 from airflow_provider_kinetic.model.status import JobState, JobStatus
@@ -25,8 +25,6 @@ from airflow_provider_kinetic.model.status import JobState, JobStatus
 Object = Mapping[str, Any]
 
 _LIST_PODS = "list pods"
-_PROMPT = 2.0
-"""Seconds from a Job's start within which its first pod is made; times of objects are whole seconds."""
 
 
 def job_status(session: Session, namespace: str, name: str, memory: Memory) -> JobStatus:
@@ -35,11 +33,15 @@ def job_status(session: Session, namespace: str, name: str, memory: Memory) -> J
     if job is None:
         return status_of(None, (), server_time=at)
     pods = session.list(paths.pods(namespace), _LIST_PODS, paths.of_job(name))
-    status = status_of(job, pods.items, server_time=pods.time)
-    if status.state is JobState.PENDING or _first_pod_gone(job, pods.items):
-        events = _events(session, namespace, name, pods.items, status)
+    known = memory.of(job)
+    status = status_of(job, pods.items, known.events, server_time=pods.time)
+    if status.state is JobState.PENDING or known.pods != _names(pods.items):
+        events = [*known.events, *_events(session, namespace, job, pods.items, status)]
         status = status_of(job, pods.items, events, server_time=pods.time)
-    return memory.completed(job, status)
+        known = replace(known, pods=_names(pods.items), events=_lasting(events))
+    status = replace(status, started_at=_earliest(known.started_at, status.started_at))
+    memory.keep(job, replace(known, started_at=status.started_at))
+    return status
 
 
 def group_status(session: Session, namespace: str, name: str, version: str | None) -> JobStatus:
@@ -50,7 +52,8 @@ def group_status(session: Session, namespace: str, name: str, version: str | Non
     pods = session.list(paths.pods(namespace), _LIST_PODS, paths.of_job(name))
     status = group_status_of(group, pods.items, name=name, server_time=pods.time)
     if status.state is JobState.PENDING:
-        events = _events(session, namespace, name, pods.items, status)
+        leader = [pod for pod in pods.items if text(pod, "metadata", "name") == f"{name}-0"]
+        events = _events(session, namespace, group or {}, leader, status)
         status = group_status_of(group, pods.items, events, name=name, server_time=pods.time)
     return status
 
@@ -61,23 +64,19 @@ def served_group_version(session: Session) -> str | None:
     return "v1" if answer.status == 403 else group_version(read(answer.response, "get /apis/"))
 
 
-def _first_pod_gone(job: Object, pods: Sequence[Object]) -> bool:
-    """Whether pods were made before the oldest that is there: only events still tell of them."""
-    started = moment(job, "status", "startTime")
-    made = [at for pod in pods if (at := moment(pod, "metadata", "creationTimestamp")) is not None]
-    return started is not None and (not made or min(made) > started + _PROMPT)
+def _events(session: Session, namespace: str, owner: Object, pods: Sequence[Object], status: JobStatus) -> list[Object]:
+    """Of the Job; of its newest pod while that waits; of the oldest pod that is gone, for when it was started.
 
-
-def _events(session: Session, namespace: str, name: str, pods: Sequence[Object], status: JobStatus) -> list[Object]:
-    """Of the Job; of its newest pod while that waits; of the oldest pod that is gone, for when it was started."""
-    found = _about(session, namespace, name)
-    here = {pod.name for pod in newest_first(pods)}
+    Events outlive what they are about, so those of an earlier Job of that name are left out.
+    """
+    name, uid = text(owner, "metadata", "name"), text(owner, "metadata", "uid")
+    found = [event for event in _about(session, namespace, name) if text(event, "involvedObject", "uid") in ("", uid)]
+    here = [pod.name for pod in newest_first(pods)]
     made = Events.of(found, name).created_pods()
     gone = sorted((at, pod) for pod, at in made.items() if pod not in here)
-    others = [pod.name for pod in newest_first(pods)[:1] if status.state is JobState.PENDING]
-    others += [pod for _, pod in gone[:1]]
-    for other in others:
-        found += _about(session, namespace, other)
+    waiting = here[:1] if status.state is JobState.PENDING else []
+    for pod in [*waiting, *(pod for _, pod in gone[:1])]:
+        found += _about(session, namespace, pod)
     return found
 
 
@@ -89,35 +88,47 @@ def _about(session: Session, namespace: str, name: str) -> list[Object]:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    attempts: int
-    preemptions: int
-    started_at: float | None
+class Known:
+    """What was read of one Job and may not be read again: events are kept for an hour.
+
+    ``pods`` are those of the last look that asked for events: where there are others now, one may have come and gone.
+    """
+
+    pods: frozenset[str] | None = None
+    events: tuple[Object, ...] = ()
+    started_at: float | None = None
 
 
 class Memory:
-    """What was once known of a Job and cannot be read any more: events are kept for an hour. Thread-safe, bounded."""
+    """What is known of the Jobs that were looked at last, by uid; thread-safe."""
 
     LONGEST = 1000
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._known: OrderedDict[str, Known] = OrderedDict()
 
-    def completed(self, job: Object, status: JobStatus) -> JobStatus:
-        """``status`` with what an earlier one of the same Job, by its uid, knew better."""
+    def of(self, job: Object) -> Known:
+        with self._lock:
+            return self._known.get(text(job, "metadata", "uid"), Known())
+
+    def keep(self, job: Object, known: Known) -> None:
         uid = text(job, "metadata", "uid")
         with self._lock:
-            before = self._seen.pop(uid, _Seen(0, 0, None))
-            seen = _Seen(
-                max(before.attempts, status.attempts),
-                max(before.preemptions, status.preemptions),
-                _earliest(before.started_at, status.started_at),
-            )
-            self._seen[uid] = seen
-            while len(self._seen) > self.LONGEST:
-                self._seen.popitem(last=False)
-        return replace(status, attempts=seen.attempts, preemptions=seen.preemptions, started_at=seen.started_at)
+            self._known[uid] = known
+            self._known.move_to_end(uid)
+            while len(self._known) > self.LONGEST:
+                self._known.popitem(last=False)
+
+
+def _lasting(events: Sequence[Object]) -> tuple[Object, ...]:
+    """Each of those once that count attempts; others only explain the moment."""
+    counted = (event for event in events if text(event, "reason") in ("SuccessfulCreate", "Started"))
+    return tuple({text(event, "metadata", "name"): event for event in counted}.values())
+
+
+def _names(pods: Sequence[Object]) -> frozenset[str]:
+    return frozenset(text(pod, "metadata", "name") for pod in pods)
 
 
 def _earliest(*times: float | None) -> float | None:
