@@ -42,12 +42,13 @@ class KubernetesCluster:
     Handles name their own namespace; ``namespace`` is that of listings and checks.
 
     :param patience: seconds for which a request that fails for a passing reason is repeated.
+    :param page: objects in one page of a listing.
     """
 
-    def __init__(self, access: Access, namespace: str, *, patience: float = PATIENCE) -> None:
+    def __init__(self, access: Access, namespace: str, *, patience: float = PATIENCE, page: int = paths.PAGE) -> None:
         self.access = access
         self.namespace = namespace
-        self._session = Session(access, patience=patience)
+        self._session = Session(access, patience=patience, page=page)
         self._memory = Memory()
         self._served: str | None = None
 

@@ -39,7 +39,10 @@ def everywhere(session: Session, namespace: str, group_version: str | None) -> l
         return summaries(session, "", group_version)
     there = {namespace}
     if allowed(session, "", Permission("list", "namespaces")):
-        there |= {_name(one) for one in session.list(paths.NAMESPACES, "list namespaces", paths.page()).items}
+        there |= {
+            _name(one)
+            for one in session.list(paths.NAMESPACES, "list namespaces", paths.page(limit=session.page)).items
+        }
     listed = (name for name in there if name == namespace or _listed(session, name))
     return newest_first(one for name in listed for one in summaries(session, name, group_version))
 
@@ -58,7 +61,7 @@ def texts(raw: Object, field: str) -> dict[str, str]:
 
 
 def _jobs(session: Session, namespace: str) -> list[JobSummary]:
-    jobs = session.list(paths.jobs(namespace), f"list {paths.JOB_RESOURCE}", paths.page(paths.JOBS))
+    jobs = session.list(paths.jobs(namespace), f"list {paths.JOB_RESOURCE}", paths.page(paths.JOBS, limit=session.page))
     pods = _Pods(session, namespace, paths.JOBS)
     return [_summary(job, status_of(job, pods.of(job), server_time=pods.time)) for job in jobs.items if _id(job)]
 
@@ -67,7 +70,7 @@ def _groups(session: Session, namespace: str, version: str) -> list[JobSummary]:
     """Who may not see them still sees the Jobs, as upstream's client does it."""
     try:
         path = paths.leaderworkersets(namespace, version)
-        groups = session.list(path, f"list {paths.GROUP_RESOURCE}", paths.page(paths.GROUPS))
+        groups = session.list(path, f"list {paths.GROUP_RESOURCE}", paths.page(paths.GROUPS, limit=session.page))
         pods = _Pods(session, namespace, paths.GROUPS)
     except ClusterError as error:
         log.warning("LeaderWorkerSets are not listed: %s", error.summary)
@@ -83,7 +86,7 @@ class _Pods:
     """Pods by the object that they name."""
 
     def __init__(self, session: Session, namespace: str, selector: str) -> None:
-        found = session.list(paths.pods(namespace), "list pods", paths.page(selector))
+        found = session.list(paths.pods(namespace), "list pods", paths.page(selector, limit=session.page))
         self.time = found.time
         self._by: dict[tuple[str, str], list[Object]] = {}
         for pod in found.items:

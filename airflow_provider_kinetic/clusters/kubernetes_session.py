@@ -71,11 +71,13 @@ class Session:
     """Requests to the API server of ``access``; thread-safe.
 
     :param patience: seconds for which a request that fails for a passing reason is repeated.
+    :param page: objects in one page of a listing.
     """
 
-    def __init__(self, access: Access, *, patience: float = PATIENCE) -> None:
+    def __init__(self, access: Access, *, patience: float = PATIENCE, page: int = paths.PAGE) -> None:
         self.access = access
         self.patience = patience
+        self.page = page
 
     def ask(
         self,

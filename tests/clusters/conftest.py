@@ -157,11 +157,13 @@ Connect = Callable[..., KubernetesCluster]
 def connect(server: KubeServer) -> Iterator[Connect]:
     """A cluster as a token sees it, by default the administrator's."""
 
-    def connected(token: str = "", namespace: str = "default", patience: float = 10.0) -> KubernetesCluster:
+    def connected(
+        token: str = "", namespace: str = "default", *, patience: float = 10.0, **more: Any
+    ) -> KubernetesCluster:
         given = token or server.admin
         tokens = TokenSource(lambda: Token(given))
         access = Access(server.url, f"holder of {given[:6]}", server.authority.decode(), tokens=tokens)
-        return KubernetesCluster(access, namespace, patience=patience)
+        return KubernetesCluster(access, namespace, patience=patience, **more)
 
     yield connected
     clients.close()
