@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -77,6 +78,7 @@ def ensure(
     step = decide(record, found, max_tries=work.max_tries)
     if handle is not None and step is Step.ADOPT:
         _check_identity(theirs, handle, work, target, say)
+        _complete(theirs, handle, work, target, found.status)
         say(f"Job {handle.job_id} of an earlier try is {found.status.state.value.lower()}: following it.")
         return Submitted(handle, step)
     if handle is not None and step is Step.COLLECT:
@@ -163,6 +165,13 @@ def _check_identity(ports: Ports, handle: JobHandle, work: Work, target: Target,
         )
     if not same_settings:
         say("Settings of the task were changed since its job was submitted: clear the task to have them take effect.")
+
+
+def _complete(ports: Ports, handle: JobHandle, work: Work, target: Target, status: JobStatus) -> None:
+    """Give the job its secrets if its submitter died before it did: the machine waits for them (``design`` 3.14)."""
+    if work.secrets and status.started_at is None:
+        with suppress(JobExists):
+            ports.cluster.create(manifest_of(target, work, handle), secrets=work.secrets)
 
 
 def _submit(

@@ -13,8 +13,7 @@
     │   ├── JobConflict            the id belongs to another submission
     │   └── ResultError            the value cannot be handed on as asked
     │       ├── ResultTooLarge
-    │       ├── ResultUnreadable   a type that this machine cannot import
-    │       └── ResultGone         somebody collected or deleted it before
+    │       └── ResultUnreadable   a type that this machine cannot import
     ├── UserCodeError              the function raised; its exception is ``__cause__``
     └── InfrastructureError        neither the function nor the request is to blame
         ├── JobPreempted           taken away more often than ``max_preemptions``
@@ -27,6 +26,7 @@
         ├── JobTimeout             ``startup_timeout`` or ``run_timeout`` passed
         ├── JobCancelled           deleted on request
         ├── ArtifactCorrupt        an object is not the one that was written
+        ├── ResultGone             somebody has collected or deleted the result before
         ├── StoreError             the object store failed or refused
         └── ClusterError           the cluster failed or refused
 
@@ -127,12 +127,6 @@ class ResultUnreadable(ResultError):
     category = "result_unreadable"
 
 
-class ResultGone(ResultError):
-    """There was a result, and somebody collected it with its job, or deleted it."""
-
-    category = "result_gone"
-
-
 class UserCodeError(KineticError):
     """The function raised. Its own exception is ``__cause__``; ``remote_traceback`` is the text of the job."""
 
@@ -207,6 +201,12 @@ class ArtifactCorrupt(InfrastructureError):
     """An object is not the one that was written: its digest differs."""
 
     category = "corrupt"
+
+
+class ResultGone(InfrastructureError):
+    """There was a result, and somebody has collected it with its job, or deleted it."""
+
+    category = "result_gone"
 
 
 class StoreError(InfrastructureError):

@@ -23,7 +23,8 @@ class KineticCollectOperator(BaseOperator):
     """Bring back the value of a job that is over, as often as asked.
 
     A result is opened when its digest is the one that the job has reported. The cluster knows that digest for as long
-    as it has the job; the XCom of a :class:`KineticJobSensor` has it for as long as the run.
+    as it has the job; this task, once it has collected, and the XCom of a :class:`KineticJobSensor` have it for as
+    long as the run.
 
     :param job: the ``kinetic_job`` XCom of the submitting task (templated), or a job id.
     :param job_id: a job id (templated), also of an earlier run or of upstream's client.
@@ -56,6 +57,7 @@ class KineticCollectOperator(BaseOperator):
         self.kinetic_conn_id = kinetic_conn_id
 
     def execute(self, context: Context) -> Any:
+        from airflow_provider_kinetic.hooks.journal import remembered
         from airflow_provider_kinetic.operators.outcome import value_of
 
         handle = job_of(self.job, self.job_id, self.kinetic_conn_id)
@@ -67,6 +69,7 @@ class KineticCollectOperator(BaseOperator):
                 f"Job {handle.job_id} is {status.state.value}: there is nothing to collect yet.",
                 advice="Put a KineticJobSensor before this task.",
             )
+        status = remembered(context["task_state_store"], handle.job_id, status)
         return value_of(self, hook, handle, status)
 
     def _known_status(self) -> JobStatus | None:

@@ -88,8 +88,7 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
         from airflow_provider_kinetic.operators.outcome import value_of
 
         hook = KineticHook.of(handle, self.kinetic_conn_id)
-        if self.job_id is None:
-            self._note_results(context, handle, status)
+        status = self._note_results(context, handle, status)
         try:
             value = value_of(self, hook, handle, status)
         except Exception:
@@ -101,12 +100,16 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
             self._clean(context, hook, handle, status)
         return value
 
-    def _note_results(self, context: Context, handle: JobHandle, status: JobStatus) -> None:
+    def _note_results(self, context: Context, handle: JobHandle, status: JobStatus) -> JobStatus:
         """The next try must know the digests when the cluster knows the job no more."""
-        from airflow_provider_kinetic.hooks.journal import TaskStateJournal
+        from airflow_provider_kinetic.hooks.journal import TaskStateJournal, remembered
         from airflow_provider_kinetic.lifecycle.submission import note_results
 
-        note_results(TaskStateJournal(context["task_state_store"]), handle.job_id, status)
+        store = context["task_state_store"]
+        if self.job_id is not None:
+            return remembered(store, handle.job_id, status)
+        note_results(TaskStateJournal(store), handle.job_id, status)
+        return status
 
     def _keep(self, hook: KineticHook, handle: JobHandle, status: JobStatus) -> None:
         """How it failed, for whoever looks when the cluster has forgotten it."""

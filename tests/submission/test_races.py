@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +20,8 @@ from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.lifecycle.submission import Step, SubmissionRecord
 from airflow_provider_kinetic.lifecycle.submit import Submitted, ensure
 from airflow_provider_kinetic.lifecycle.work import Work
-from airflow_provider_kinetic.model.errors import JobConflict
+from airflow_provider_kinetic.model.errors import JobConflict, StoreError
+from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.spec import JobSpec, TaskIdentity
 
 STEPS = ("upload payload.pkl", "upload context.zip", "upload runner.pyz", "write handle.json", "create")
@@ -110,8 +113,10 @@ def test_one_job_comes_out(shop, submitter, moment):
     }
     told = (ours.handle.payload_sha256, ours.handle.context_sha256, ours.handle.runner_sha256)
     assert tuple(stored.values()) == told
-    came_first = "second" if moment == STEPS[0] else "first"
-    assert value(shop, ours.handle) == came_first
+    payload = pickle.loads(shop.ports.store.read(ours.handle.artifact(protocol.PAYLOAD)))
+    assert value(shop, ours.handle) == payload["args"][0], "the call that is stored is the one that ran"
+    kept = JobHandle.from_json(shop.ports.store.read(ours.handle.kept(protocol.HANDLE)))
+    assert JobHandle.from_json(shop.ports.store.read(ours.handle.artifact(protocol.HANDLE))) == kept == ours.handle
 
 
 def test_a_handle_of_another_task_under_our_id_is_a_conflict(shop, submitter):
@@ -149,6 +154,57 @@ def test_a_try_whose_timeouts_have_changed_follows_the_job_without_a_word(submit
 
     assert second.submit().step is Step.ADOPT
     assert "Settings" not in "\n".join(second.said)
+
+
+PARTS = (protocol.PAYLOAD, protocol.CONTEXT, protocol.RUNNER)
+
+
+class Broken:
+    """A store that takes only what it is told to, and fails at the rest: its submitter dies with that much sent."""
+
+    def __init__(self, store: Any, takes: set[str]) -> None:
+        self._store, self._takes = store, takes
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            uri = next((arg for arg in args if isinstance(arg, str)), "")
+            if name in ("upload", "write") and _place(uri) not in self._takes:
+                raise StoreError("The store is gone.")
+            return getattr(self._store, name)(*args, **kwargs)
+
+        return call
+
+
+def _place(uri: str) -> str:
+    """What an upload is: both handles have one name."""
+    name = uri.rpartition("/")[2]
+    if name == protocol.HANDLE:
+        return "kept handle" if "/.kinetic/" in uri else "handle"
+    return name if name in PARTS else "pointer"
+
+
+@pytest.mark.parametrize("many", range(6))
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_a_dead_submitter_had_sent_the_next_one_completes_it(shop, submitter, many, seed):
+    """Uploads go at the same time, so any of them may be the ones that arrived."""
+    places = [*PARTS, "handle", "kept handle", "pointer"]
+    takes = set(random.Random(100 * seed + many).sample(places, many))
+    first = submitter("first")
+    broken: Any = Broken(first.ports.store, takes)
+    with pytest.raises(StoreError):
+        replace(first, ports=replace(first.ports, store=broken)).submit()
+
+    second = submitter("second").submit()
+
+    store, handle = shop.ports.store, second.handle
+    assert second.step is Step.SUBMIT
+    told = (handle.payload_sha256, handle.context_sha256, handle.runner_sha256)
+    assert told == tuple(hashlib.sha256(store.read(handle.artifact(name))).hexdigest() for name in PARTS)
+    stored = [
+        JobHandle.from_json(store.read(uri)) for uri in (handle.artifact("handle.json"), handle.kept("handle.json"))
+    ]
+    assert stored == [handle, handle]
+    assert value(shop, handle) == ("first" if protocol.PAYLOAD in takes else "second")
 
 
 def test_a_retry_after_the_record_alone_submits_under_the_same_id(shop, submitter):

@@ -24,6 +24,7 @@ from kube import Image, KubeServer
 from kube.errors import Object
 from kube.resources import JOBS, NODES, PODS, Resource
 
+from airflow_provider_kinetic.clusters import clients
 from airflow_provider_kinetic.hooks import platforms
 from airflow_provider_kinetic.model import accelerators
 
@@ -67,7 +68,10 @@ class Cloud:
             with KubeServer(environment=environment, **options) as kube:
                 kube.images[IMAGE] = Image(python=sys.executable)
                 kube.kubeconfig(folder / "kubeconfig")
-                yield cls(kube, gcs, folder)
+                try:
+                    yield cls(kube, gcs, folder)
+                finally:
+                    clients.close()
 
     @property
     def kubeconfig(self) -> Path:
