@@ -91,14 +91,18 @@ def test_the_demo_on_a_cluster_loses_its_machine_and_finishes(shop: CloudShop, d
         return result
 
     def preempt() -> None:
-        until(lambda: any("/checkpoints/5/" in name for name in shop.cloud.objects()), 60)
+        until(lambda: any(f"/checkpoints/{STEPS // 2}/" in name for name in shop.cloud.objects()), 60)
         shop.cloud.kube.preempt(shop.pods[0])
 
     run("prepare")
     assert run("build").value == IMAGE
     with shop.meanwhile(preempt):
         trained = run("train")
-    assert trained.value == {"checkpoints": f"{trained.xcoms['output_dir']}/checkpoints", "step": STEPS, "first": 5}
+    assert trained.value == {
+        "checkpoints": f"{trained.xcoms['output_dir']}/checkpoints",
+        "step": STEPS,
+        "first": STEPS // 2,
+    }
     attempts = trial.attempts(shop.ports.store, trained.xcoms["output_dir"])
     assert [attempt.job_id for attempt in attempts] == [trained.xcoms["job_id"]] * 2
     assert attempts[1].record["parent"]["attempt"] == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from kube import Rule
 from kube.resources import JOBS
 from project import until
 
-from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, JobTimeout, KineticError, StoreError
+from airflow_provider_kinetic.model.errors import ClusterError, JobConflict, JobTimeout, KineticError, StoreError
 
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
 QUICK = "def f():\n    note('{gate}')\n    return 42"
@@ -171,7 +172,7 @@ def test_a_name_that_somebody_else_has_taken(shop: CloudShop) -> None:
     theirs = {"metadata": {"name": f"kinetic-{job_id}"}, "spec": {"template": template}}
     shop.cloud.kube.registry.create(JOBS, "default", {"apiVersion": "batch/v1", "kind": "Job", **theirs})
     second = shop.again(first)
-    assert isinstance(second.error, ConfigurationError), second.log
+    assert isinstance(second.error, JobConflict), second.log
     assert second.error.advice
     assert [job["metadata"]["name"] for job in shop.jobs] == [f"kinetic-{job_id}"]
     assert shop.calls == []
@@ -226,11 +227,6 @@ def test_a_namespace_for_each_team(shop: CloudShop, tmp_path: Path) -> None:
 
 
 def _use(shop: CloudShop, kubeconfig: Path, connection: dict[str, str]) -> None:
-    import json
-
     connection["extra"] = json.dumps({"kube_config_path": str(kubeconfig)})
     fitting = {**connection, "extra": json.loads(connection["extra"])}
     shop.monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(fitting))
-
-
-Act = Callable[[], object]

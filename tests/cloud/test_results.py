@@ -11,7 +11,7 @@ from installation import TaskKey
 from project import until
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.model.errors import ArtifactCorrupt, InfrastructureError
+from airflow_provider_kinetic.model.errors import ArtifactCorrupt, KineticError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState
 
@@ -25,9 +25,9 @@ def f():
 with DAG("shop", schedule=None) as dag:
     submit = KineticSubmitOperator(task_id="submit", python_callable=f, **JOB)
     job = submit.output["kinetic_job"]
-    KineticJobSensor(task_id="wait", job=job, deferrable=True)
-    KineticCollectOperator(task_id="collect", job=job)
-    KineticCollectOperator(task_id="collect_trusting", job=job, trust_bucket=True)
+    waited = KineticJobSensor(task_id="wait", job=job, deferrable=True)
+    KineticCollectOperator(task_id="collect", job=job, status=waited.output)
+    KineticCollectOperator(task_id="collect_unknowing", job=job)
     KineticCleanupOperator(task_id="clean", job=job)
 """
 
@@ -100,14 +100,19 @@ def test_a_second_collector_gets_the_value_again_or_is_told_who_deleted_it(shop:
     assert shop.run("wait").value["state"] == "SUCCEEDED"
     assert shop.run("collect").value == {"loss": 0.5}
     assert shop.run("clean").state == "success"
-    again = shop.run("collect", run_id="run_1", map_index=-1) if shop.db.rows.pop(_key("collect")) else None
-    assert again is not None
+    shop.db.rows.pop(_key("collect"))
+    again = shop.run("collect")
     assert again.value == {"loss": 0.5}, again.log
+    unknowing = shop.run("collect_unknowing")
+    assert isinstance(unknowing.error, ArtifactCorrupt), unknowing.log
+    assert "status=" in unknowing.error.advice
     handle = shop.handle("submit")
     shop.ports.store.delete_prefix(f"{handle.output_dir}/")
     shop.db.rows.pop(_key("collect"))
     gone = shop.run("collect")
-    assert isinstance(gone.error, InfrastructureError), gone.log
+    assert isinstance(gone.error, KineticError), gone.log
+    assert "deleted" in str(gone.error) or "does not exist" in str(gone.error), gone.error
+    assert gone.error.advice
     assert len(shop.calls) == 1
 
 
@@ -138,6 +143,7 @@ def test_a_result_that_is_missing_is_named(shop: CloudShop) -> None:
     for uri in (handle.artifact("result.pkl"), str(handle.kept("result.pkl"))):
         shop.ports.store.delete(uri)
     result = shop.run()
-    assert isinstance(result.error, InfrastructureError), result.log
+    assert isinstance(result.error, KineticError), result.log
+    assert "its result is not in the store" in str(result.error)
     assert result.error.advice
     assert len(shop.calls) == 1

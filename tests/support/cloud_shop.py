@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ from project import until
 from shop import Shop
 from workers import NO_WAITING
 
+from airflow_provider_kinetic.clusters.watch import KubernetesWatcher
+from airflow_provider_kinetic.clusters.watch_stream import TIMING
 from airflow_provider_kinetic.hooks import platforms
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.hooks.kubernetes import KineticKubernetesHook
 from airflow_provider_kinetic.lifecycle.ports import Ports
+from airflow_provider_kinetic.model.target import Target
 
 PATIENCE = 60.0
 """Seconds within which what a test waits for happens, also on a machine that does much else."""
@@ -58,6 +62,17 @@ class CloudShop(Shop):
         real = platforms.PLATFORMS["kubernetes"]
         self.monkeypatch.setitem(platforms.PLATFORMS, "kubernetes", lambda target: change(real(target)))
 
+    def hurry(self) -> None:
+        """Triggers ask for the events of waiting jobs at once, not after seconds."""
+        opened = platforms.PLATFORMS["kubernetes"]
+        quick = replace(TIMING, events=0.2, explain=0.5)
+
+        def open_quickly(target: Target) -> Ports:
+            access = KineticKubernetesHook(target.kubernetes_conn_id).access()
+            return replace(opened(target), watcher=KubernetesWatcher(access, target.namespace, quick))
+
+        self.monkeypatch.setitem(platforms.PLATFORMS, "kubernetes", open_quickly)
+
     @property
     def artifacts(self) -> list[str]:
         names = (name.partition("/")[0] for name in self.cloud.objects())
@@ -84,5 +99,14 @@ class CloudShop(Shop):
         """``act`` in a thread beside what the block does; what it raises is raised at the end of the block."""
         with ThreadPoolExecutor(1) as pool:
             acting = pool.submit(act)
+            acting.add_done_callback(self._give_up)
             yield
             acting.result(PATIENCE)
+
+    def _give_up(self, acting: Future[object]) -> None:
+        """Nobody else would end what waits for an act that failed."""
+        if acting.exception() is not None:
+            for pod in self.pods:
+                if (worker := self.cloud.kube.kubelet.worker(pod)) is not None:
+                    worker.kill()
+            self.cloud.heal()
