@@ -3,7 +3,7 @@
 Beside each figure stands what it is held against, measured in turns in the same run; the best of each counts, because
 other work of the machine only ever adds. `hashlib` hashes one buffer in memory with a thread for each core;
 `open().read()` is one thread that knows all paths and hashes nothing. Small files are read from the page cache, then
-again after the kernel was asked to drop their pages. Upstream's client (`keras-kinetic`) takes part where it is installed.
+again after the kernel was asked to drop their pages. Upstream's client is measured too where it is installed.
 """
 
 from __future__ import annotations
