@@ -176,10 +176,11 @@ class Entry:
         if job is not None and not _owned(raw, job):
             return
         pod = Pod(raw)
-        if pod.started_at is not None:
-            self._started.setdefault(pod.name, pod.started_at)
-        if pod.disruption:
-            self._disrupted.add(pod.name)
+        name = pod.name
+        if name not in self._started and (started := pod.started_at) is not None:
+            self._started[name] = started
+        if name not in self._disrupted and pod.disruption:
+            self._disrupted.add(name)
 
     def _owns(self, pod: Object) -> bool:
         return self.job is None or _owned(pod, self.job)

@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
@@ -30,6 +31,8 @@ from airflow_provider_kinetic.model.kubernetes.objects import entries, section, 
 log = logging.getLogger(__name__)
 
 BOOKMARK = "BOOKMARK"
+CONNECT = httpx.Timeout(None, connect=10.0)
+PLAIN = {"Accept-Encoding": "identity"}
 TURN = 0.001
 """Seconds that a stream works without letting others have the event loop."""
 EXPIRED = httpx.codes.GONE
@@ -175,15 +178,20 @@ class Feed:
         began = time.monotonic()
         seconds = max(1, int(self._timing.watch * random.uniform(0.8, 1.0)))
         query = paths.watch(paths.JOBS, self._version, seconds)
-        timeout = httpx.Timeout(self._timing.silence, connect=10.0)
-        async with self._client.stream("GET", self._path, params=query, timeout=timeout) as response:
-            if not response.is_success:
-                await response.aread()
-                self._version = self._version if response.status_code == httpx.codes.TOO_MANY_REQUESTS else ""
-            self._answered(response, "watch")
-            self._heard()
-            async for line in lines(response):
-                self._event(self._reader.event(line))
+        request = self._client.build_request("GET", self._path, params=query, headers=PLAIN, timeout=CONNECT)
+        async with alive(self._timing.silence) as sign:
+            response = await self._client.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    await response.aread()
+                    self._version = self._version if response.status_code == httpx.codes.TOO_MANY_REQUESTS else ""
+                self._answered(response, "watch")
+                self._heard()
+                async for line in lines(response):
+                    sign.heard()
+                    self._event(self._reader.event(line))
+            finally:
+                await response.aclose()
         await asyncio.sleep(self._timing.pause - (time.monotonic() - began))  # where every watch ends at once
 
     def _answered(self, response: httpx.Response, verb: str) -> httpx.Response:
@@ -248,11 +256,50 @@ def problem_of(error: Exception, server: str, what: str) -> InfrastructureError:
     return ClusterError(f"{server} could not be asked to {what}: {type(error).__name__}: {error}")
 
 
+class _Sign:
+    """Of life."""
+
+    alarm: asyncio.TimerHandle
+
+    def __init__(self) -> None:
+        self.heard()
+
+    def heard(self) -> None:
+        self.at = time.monotonic()
+
+
+@asynccontextmanager
+async def alive(silence: float) -> AsyncIterator[_Sign]:
+    """Ends what is done in here after ``silence`` seconds without a sign.
+
+    A timeout of the client would set and clear an alarm for each of the thousands of reads in a burst of changes.
+
+    :raises TimeoutError: it was silent for so long.
+    """
+    loop, sign = asyncio.get_running_loop(), _Sign()
+
+    def look() -> None:
+        left = sign.at + silence - time.monotonic()
+        if left <= 0:
+            limit.reschedule(loop.time())
+        else:
+            sign.alarm = loop.call_later(left, look)
+
+    try:
+        async with asyncio.timeout(None) as limit:
+            look()
+            yield sign
+    except TimeoutError:
+        raise TimeoutError(f"silence for {silence:g} s") from None
+    finally:
+        sign.alarm.cancel()
+
+
 async def lines(response: httpx.Response) -> AsyncIterator[bytes]:
     """Whole lines as they come. Only LF ends one: texts of pods may hold what Unicode calls a line break."""
     rest = b""
     turn = time.monotonic()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         *ended, rest = (rest + chunk).split(b"\n")
         for line in ended:
             if line.strip():

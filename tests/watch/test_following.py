@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
-from followers import Place, complete, following, reaches, until
+from followers import TIMING, Place, complete, following, reaches, until
 
+from airflow_provider_kinetic.clusters.access import Access, Token, TokenSource
+from airflow_provider_kinetic.clusters.watch import KubernetesWatcher
 from airflow_provider_kinetic.model.status import JobState
 
 JOBS = 20
@@ -190,3 +193,33 @@ def test_namespaces_and_identities_never_share(server):
     error = complete(scenario())
     assert "Missing permission: list" in str(error)
     assert {request.user for request in server.requests if request.status == 200} == {"rich"}
+
+
+def test_what_takes_its_time_is_done_in_threads(place, server):
+    """A TLS context reads files, and a token may come from a program."""
+
+    def outside() -> None:
+        assert asyncio._get_running_loop() is None, "in the event loop"
+
+    class Watched(Access):
+        def tls(self):
+            outside()
+            return super().tls()
+
+    def fetch():
+        outside()
+        return Token(server.admin, time.time() + 0.1)
+
+    tokens = TokenSource(fetch)
+    access = Watched(server.url, "slow", authority=server.authority.decode(), tokens=tokens)
+    handle = place.submit()
+
+    async def scenario():
+        async with following(KubernetesWatcher(access, "default", TIMING), handle) as subscription:
+            await reaches(subscription, lambda status: status.state is JobState.RUNNING)
+            await asyncio.sleep(0.2)
+            server.cut()
+            place.finish(handle)
+            return await reaches(subscription, lambda status: status.state.terminal)
+
+    assert complete(scenario()).state is JobState.SUCCEEDED
