@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kinetic.triggers.budget import LineBudget
+from airflow_provider_kinetic.triggers.budget import LineBudget, RequestBudget
 
 
 class Clock:
@@ -68,3 +70,40 @@ def test_equally_chatty_jobs_get_equal_shares_of_the_rate(jobs, reading):
 
     assert max(shown.values()) - min(shown.values()) <= reading
     assert sum(shown.values()) <= 200 * 600 + 2 * jobs * reading
+
+
+# Requests.
+
+
+def test_requests_follow_one_another_at_the_rate(clock):
+    budget = RequestBudget(10.0, clock)
+
+    assert [budget.turn() for _ in range(4)] == pytest.approx([0.0, 0.1, 0.2, 0.3])
+    assert not budget.idle
+    clock.now = 5.0
+    assert budget.idle
+    assert [budget.turn() for _ in range(2)] == pytest.approx([5.0, 5.1])
+
+
+def test_a_look_that_took_many_requests_makes_the_next_wait(clock):
+    budget = RequestBudget(10.0, clock)
+    budget.turn()
+    budget.spend(8)
+
+    assert budget.turn() == pytest.approx(0.9)
+
+
+def test_a_rate_of_nothing_is_nothing(clock):
+    budget = RequestBudget(0.0, clock)
+
+    assert budget.none
+    assert not budget.idle
+
+
+@given(st.integers(2, 30), st.floats(0.5, 100.0))
+def test_whoever_asks_again_stands_behind_the_others(jobs, rate):
+    budget = RequestBudget(rate, Clock())
+    turns = [budget.turn() for _ in range(3 * jobs)]
+
+    gaps = [later - sooner for sooner, later in itertools.pairwise(turns)]
+    assert gaps == pytest.approx([1 / rate] * len(gaps))

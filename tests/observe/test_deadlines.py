@@ -10,8 +10,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from project import until
 
+from airflow_provider_kinetic.lifecycle import cleanup
 from airflow_provider_kinetic.model.errors import JobTimeout
-from airflow_provider_kinetic.model.status import JobState
+from airflow_provider_kinetic.model.status import JobState, Reason
 
 GATED = "def f(): at_the_gate('{gate}')"
 
@@ -63,6 +64,10 @@ with DAG("shop", schedule=None) as dag:
 
     assert isinstance(result.error, JobTimeout)
     assert "startup_timeout of 0.5 s passed" in str(result.error)
+    assert "It waited: waiting for one of 1 slot" in str(result.error)
+    kept = cleanup.kept_status(shop.ports.store, shop.handle())
+    assert (kept.state, kept.reason) == (JobState.FAILED, Reason.DEADLINE)
+    assert "waiting for one of 1 slot" in kept.message
     assert "waiting for one of 1 slot" in "\n".join(result.log)
     assert cancelled(shop, shop.handle())
 
