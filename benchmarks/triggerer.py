@@ -49,12 +49,12 @@ START_CPU = {1_000: 5.0}
 
 @dataclass(frozen=True)
 class Case:
-    """One process. ``over``: the time in which the jobs end, None: they do not; an idle ``window`` of 0 is left out."""
+    """One process. ``over``: the time in which the jobs end; an idle ``window`` of 0 is left out."""
 
     contender: Contender
     size: int
     window: float
-    over: float | None = 0.0
+    over: float = 0.0
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Measurement:
         if self.loop.ask("alive") != case.size:
             raise Broken("triggers end before their jobs")
         idle, share, late = self._window()
-        ended = self._ending(case.over) if case.over is not None else ([], 0.0, [])
+        ended = self._ending()
         return Figures(
             started.at - before.at,
             started.cpu - before.cpu,
@@ -122,10 +122,13 @@ class Measurement:
         seconds = after.at - before.at
         return Counter({what: n / seconds for what, n in counts.items()}), (after.cpu - before.cpu) / seconds, late
 
-    def _ending(self, over: float) -> tuple[list[float], float, list[float]]:
+    def _ending(self) -> tuple[list[float], float, list[float]]:
         before: Usage = self.loop.ask("usage")
         self.loop.ask("late")
-        at: list[float] = self.api.ask("complete", over)
+        if self.case.contender is SLEEPING:
+            at = [self.loop.ask("wake")] * self.case.size
+        else:
+            at = self.api.ask("complete", self.case.over)
         until("every event", lambda: self.loop.ask("count") >= self.case.size, 120)
         after, late = self.loop.ask("usage"), self.loop.ask("late")
         fired: list[Fired] = self.loop.ask("fired")
@@ -148,7 +151,7 @@ def cases(quick: bool) -> list[Case]:
         chosen = [Case(OURS, 100, 10), Case(OURS, 1_000, 10)]
         return [*chosen, Case(KUBERNETES, 100, 10), Case(KUBERNETES, 1_000, 10), Case(GKE, 100, 10)]
     return [
-        Case(SLEEPING, 10_000, 10, over=None),
+        Case(SLEEPING, 10_000, 10),
         *(Case(OURS, size, 30) for size in (100, 1_000, 10_000)),
         *(Case(OURS, size, 0, over=SPREAD) for size in (1_000, 10_000)),
         *(Case(KUBERNETES, size, 20) for size in (100, 1_000)),
@@ -158,25 +161,24 @@ def cases(quick: bool) -> list[Case]:
 
 
 HEAD = (
-    f"{'':28} |{'start':^20} |{'nothing changes':^44} |{'':6} |{'jobs end':^38} |\n"
+    f"{'':28} |{'start':^20} |{'nothing changes':^44} |{'':6} |{'jobs end':^45} |\n"
     f"{'':28} |{'':6}{'CPU':>6}{'stall':>8} |{'':29}{'loop delay, ms':>15} |{'KiB':>6} |"
-    f"{'':6}{'latency, s':>17}{'loop delay, ms':>15} |\n"
+    f"{'':6}{'latency, s':>17}{'loop delay, ms':>15}{'CPU ms':>7} |\n"
     f"{'trigger':21}{'N':>7} |{'s':>6}{'s':>6}{'ms':>8} |{'req/s':>7}{'conn/s':>7}{'token/s':>8}{'core':>7}"
-    f"{'p99 / max':>15} |{'a job':>6} |{'in':>6}{'p50 / p99':>17}{'p99 / max':>15} | load"
+    f"{'p99 / max':>15} |{'a job':>6} |{'in':>6}{'p50 / p99':>17}{'p99 / max':>15}{'a job':>7} | load"
 )
 
 
 def row(case: Case, found: Figures) -> str:
     start = f"{found.start:6.1f}{found.start_cpu:6.1f}{found.start_delay * 1e3:8.0f}"
-    idle = end = ""
+    idle = ""
     if case.window:
         idle = f"{asked(found):7.2f}{found.idle['connection']:7.1f}{found.idle['token']:8.1f}{found.share:7.3f}"
         idle += delays(found.idle_late)
-    if case.over is not None:
-        end = f"{f'{case.over:.0f} s' if case.over else 'once':>6}{percentile(found.latencies, 0.5):8.3f} /"
-        end += f"{percentile(found.latencies, 0.99):7.3f}{delays(found.end_late)}"
+    end = f"{f'{case.over:.0f} s' if case.over else 'once':>6}{percentile(found.latencies, 0.5):8.3f} /"
+    end += f"{percentile(found.latencies, 0.99):7.3f}{delays(found.end_late)}{found.end_cpu * 1e3 / case.size:7.2f}"
     head = f"{case.contender.title:21}{case.size:7,}"
-    return f"{head} |{start} |{idle:44} |{found.kibibytes:6.0f} |{end:38} |{found.load:5.1f}"
+    return f"{head} |{start} |{idle:44} |{found.kibibytes:6.0f} |{end} |{found.load:5.1f}"
 
 
 def delays(late: list[float]) -> str:

@@ -89,7 +89,7 @@ class Orders:
         thread = ThreadPoolExecutor(1)
         orders = {"prepare": self._prepare, "start": self._start, "usage": Usage.now, "late": self._heartbeat.take}
         orders |= {"count": lambda: len(self._runner.fired), "fired": lambda: self._runner.fired}
-        orders |= {"alive": lambda: len(self._runner.triggers)}
+        orders |= {"alive": lambda: len(self._runner.triggers), "wake": _wake}
         self._control.send("ready")
         while True:
             order, *arguments = await asyncio.get_running_loop().run_in_executor(thread, self._control.recv)
@@ -116,6 +116,12 @@ class Orders:
         self._runner.to_create.extend(self._waiting)
         self._waiting = []
         return before
+
+
+def _wake() -> float:
+    from support.sleeping import wake
+
+    return wake()
 
 
 def run(control: Connection, log: socket.socket, name: str, place: Place, environ: dict[str, str]) -> None:
