@@ -1,4 +1,4 @@
-"""A job that does not start says why while it waits, once, and in the error when nobody waits any longer."""
+"""A job that does not start says why while it waits, once, and again in the error when nobody waits any longer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from cloud_shop import CloudShop
+from installation import TaskKey
 from kube import Image
 from project import until
 
 from airflow_provider_kinetic.model.errors import JobTimeout
 
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
+KEY = TaskKey("shop", "job", "run_1")
 QUICK = "def f():\n    note('{gate}')\n    return 42"
 PRIVATE = "registry.example/private:1"
 
@@ -77,7 +79,7 @@ def test_it_is_told_once_and_the_job_starts_when_the_cause_is_gone(
     shop.job(QUICK, deferrable=deferrable, **options)
 
     def wait_and_repair() -> None:
-        until(lambda: shop.jobs)
+        until(lambda: shop.db.xcom(KEY, "kinetic_job"))
         until(lambda: shop.ports.cluster.status(shop.handle()).message and cause in _message(shop))
         time.sleep(1)  # many looks
         repair(shop)

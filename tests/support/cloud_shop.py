@@ -13,6 +13,7 @@ import pytest
 from cloud import IMAGE, Cloud
 from installation import Installation
 from kube.errors import Object
+from kube.resources import JOBS
 from project import until
 from shop import Shop
 from workers import NO_WAITING
@@ -106,7 +107,7 @@ class CloudShop(Shop):
     def _give_up(self, acting: Future[object]) -> None:
         """Nobody else would end what waits for an act that failed."""
         if acting.exception() is not None:
-            for pod in self.pods:
-                if (worker := self.cloud.kube.kubelet.worker(pod)) is not None:
-                    worker.kill()
+            kube = self.cloud.kube
+            for job in self.jobs:
+                kube.registry.delete(JOBS, self.namespace, job["metadata"]["name"], {"propagationPolicy": "Foreground"})
             self.cloud.heal()

@@ -32,6 +32,8 @@ _IMAGE_CAUSES = {
 _NO_ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found|service account (\S+): ')
 _QUOTA = re.compile(r"exceeded quota: ")
 _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request')
+_PULLING = re.compile(r'Back-off pulling image "[^"]*"(?:: ErrImagePull)?(?:: )?|Failed to pull image "[^"]*": ')
+"""What stands before the cause: the same failure reads differently every few seconds, as the kubelet tries again."""
 _QUEUE_EVENTS = ("Suspended", "Stopped", "Pending", "QuotaReserved", "Preempted")
 _MEASURE = 300
 """Characters of a foreign message that are shown."""
@@ -45,7 +47,8 @@ def why_waiting(job: Mapping[str, Any], pods: Sequence[Pod], events: Events) -> 
     current = next((pod for pod in pods if not pod.ended and not pod.deleting), None)
     if current is None:
         refused = events.newest("Job", name, "FailedCreate", "SuccessfulCreate")
-        if refused and refused.reason == "FailedCreate":
+        made_since = any(pod.created >= refused.at for pod in pods) if refused else False
+        if refused and refused.reason == "FailedCreate" and not made_since:
             return _refused(refused)
         return Reason.STARTING, _between(pods)
     if waiting := current.waiting:
@@ -94,7 +97,7 @@ def _blocked(pod: Pod, waiting: Mapping[str, Any], events: Events, job: str) -> 
 def _image(pod: Pod, reason: str, message: str, events: Events) -> str:
     """Back-off says nothing of the cause on older servers: there only the event has it."""
     failed = events.newest("Pod", pod.name, "Failed", "InspectFailed", "ErrImageNeverPull")
-    details = message if reason != "ImagePullBackOff" or not failed else f"{failed.message} {message}"
+    details = _PULLING.sub("", message).strip() or (_PULLING.sub("", failed.message) if failed else message)
     image = text(pod.container_status, "image") or text(pod.container, "image") or "of the job"
     cause = next(
         (cause for cause, signs in _IMAGE_CAUSES.items() if any(it in details.lower() for it in signs)), reason
