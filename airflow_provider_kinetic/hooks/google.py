@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from google.auth.credentials import Credentials
 
+TIMEOUT = 30.0
+"""Seconds for one request for a token."""
 _AMBIENT = ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME", "GCE_METADATA_HOST")
 """Variables that decide which application default credentials are found."""
 _FILES = ("key_path", "credential_config_file")
@@ -126,7 +128,7 @@ def fresh(credentials: Credentials, conn_id: str) -> Token:
     from google.auth.transport.requests import Request
 
     try:
-        credentials.refresh(Request())  # type: ignore[no-untyped-call]
+        credentials.refresh(partial(Request(), timeout=TIMEOUT))  # type: ignore[no-untyped-call]
     except GoogleAuthError as error:
         raise ClusterError(f"Google gives no access token: {_line(error)}", advice=_advice(conn_id)) from error
     expiry = credentials.expiry

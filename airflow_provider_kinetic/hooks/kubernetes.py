@@ -55,7 +55,7 @@ class KineticKubernetesHook(BaseHook):
         """
         pod = [os.environ.get(name) for name in _POD] + [str(self.service_account)]
         key = (os.getpid(), self.kubernetes_conn_id, digest([self.extras, self._kubeconfig.stamp(), pod]))
-        with _reading:
+        with _reading.setdefault(key, threading.Lock()):
             if key not in _known:
                 _known[key] = self._read()
             return _known[key]
@@ -100,7 +100,8 @@ class KineticKubernetesHook(BaseHook):
 
 
 _known: dict[tuple[int, str, str], Access] = {}
-_reading = threading.Lock()
+_reading: dict[tuple[int, str, str], threading.Lock] = {}
+"""One lock for each: an `exec` plugin may take its time."""
 
 
 def in_cluster(folder: Path, environ: Mapping[str, str]) -> Access:
