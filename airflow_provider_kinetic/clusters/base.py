@@ -41,6 +41,8 @@ class Cluster(Protocol):
         """Start it. ``secrets`` are environment variables that no listing or file readable by others may show.
 
         :raises JobExists: an object of that name exists, whatever its state.
+        :raises ConfigurationError: the cluster says that the manifest is not valid.
+        :raises QuotaExceeded: the cluster takes no more objects of the caller.
         """
 
     def status(self, handle: JobHandle) -> JobStatus:

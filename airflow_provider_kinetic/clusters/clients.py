@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +36,14 @@ class _Shared:
 class Clients:
     """The blocking clients of one process; thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._shared: dict[tuple[str, ...], _Shared] = {}
 
     def get(self, access: Access) -> httpx.Client:
         """The client of ``access``. Ask for it again before each request rather than keep it."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             shared = self._shared.get(access.key)
             if shared is None or shared.client.is_closed:

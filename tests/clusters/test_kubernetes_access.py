@@ -81,41 +81,40 @@ def test_who_may_not_see_events_still_gets_a_status(server, connect, kube):
 
 
 class Tokens:
-    """Issues tokens that the server takes for ``lasts`` seconds and says so."""
+    """Issues tokens that the server takes for ``lasts`` seconds, and says that it is an hour by ``now``."""
 
-    def __init__(self, server, lasts, *, says=None):
-        self.server, self.lasts, self.says = server, lasts, says
+    def __init__(self, server, lasts):
+        self.server, self.lasts = server, lasts
         self.issued = []
+        self.now = 0.0
 
     def fetch(self):
         self.issued.append(self.server.token("trainer", lasts=self.lasts))
-        return Token(self.issued[-1], time.time() + (self.lasts if self.says is None else self.says))
+        return Token(self.issued[-1], self.now + 3600)
 
     def cluster(self):
-        access = Access(self.server.url, "trainer", self.server.authority.decode(), tokens=TokenSource(self.fetch))
+        source = TokenSource(self.fetch, clock=lambda: self.now)
+        access = Access(self.server.url, "trainer", self.server.authority.decode(), tokens=source)
         return KubernetesCluster(access, "default", patience=5.0)
 
 
 @pytest.fixture
 def tokens(server):
-    yield lambda lasts, says=None: Tokens(server, lasts, says=says)
+    yield lambda lasts=3600.0: Tokens(server, lasts)
     clients.close()
 
 
 def test_a_token_is_renewed_before_it_expires(server, tokens):
-    source = tokens(3600.0, 0.5)  # the server would take it for longer
+    source = tokens()
     cluster = source.cluster()
-    cluster.list()
-    cluster.list()
-    assert len(source.issued) == 1
-    time.sleep(0.5)
-    cluster.list()
-    assert len(source.issued) == 2
+    for source.now, issued in ((0.0, 1), (3200.0, 1), (3590.0, 2)):
+        cluster.list()
+        assert len(source.issued) == issued
     assert {one.status for one in server.requests} == {200}
 
 
 def test_a_token_that_expired_unseen_is_renewed_once(server, tokens):
-    source = tokens(3600.0)
+    source = tokens()
     cluster = source.cluster()
     cluster.list()
     server.revoke(source.issued[0])
@@ -124,7 +123,7 @@ def test_a_token_that_expired_unseen_is_renewed_once(server, tokens):
 
 
 def test_credentials_that_are_refused_twice_are_said_to_be(tokens):
-    source = tokens(0.0, 3600.0)
+    source = tokens(0.0)
     with pytest.raises(ClusterError, match="does not accept the credentials") as refused:
         source.cluster().list()
     assert "kubernetes_conn_id" in refused.value.advice
@@ -150,6 +149,22 @@ def test_a_closed_client_is_made_again(connect):
     clients.close(cluster.access)
     assert first.is_closed
     assert cluster.list() == []
+
+
+def test_a_client_that_nobody_asks_for_any_more_is_closed(server, connect):
+    """Credentials that change every hour leave a client behind each time, in an API server that runs for weeks."""
+    now = 0.0
+    shared = clients.Clients(clock=lambda: now)
+    try:
+        old, new = (shared.get(connect(server.token(name)).access) for name in ("old", "new"))
+        now = clients.IDLE
+        shared.get(connect(server.token("third")).access)
+        assert not old.is_closed
+        now += 1
+        shared.get(connect(server.token("fourth")).access)
+        assert (old.is_closed, new.is_closed) == (True, True)
+    finally:
+        shared.close()
 
 
 def test_a_forked_process_has_connections_of_its_own(connect):

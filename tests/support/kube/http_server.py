@@ -22,6 +22,7 @@ class HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
+    allow_reuse_port = True
 
     def __init__(self, context: ssl.SSLContext, respond: Respond, date: Callable[[], str]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,11 +41,12 @@ class HttpServer(ThreadingHTTPServer):
 
     def away(self, seconds: float) -> None:
         """Resets every connection, and refuses new ones until ``seconds`` have passed. The port stays bound."""
+        silent = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            silent.setsockopt(socket.SOL_SOCKET, option, 1)
+        silent.bind(self.server_address)  # while the other still is, so that nobody takes the port in between
         self._stop()
-        address = self.server_address
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(address)
+        self.socket = silent
         self.cut()
         self._thread = threading.Thread(target=self._come_back, args=(seconds,), name="kube-http", daemon=True)
         self._thread.start()
