@@ -22,23 +22,6 @@ if TYPE_CHECKING:
 
 Handle = Mapping[str, Any]
 
-_last: dict[tuple[object, ...], Handle] = {}
-"""The handle of the try whose links were asked for last: Airflow asks for each link of a task by itself."""
-
-
-def _handle_of(ti_key: TaskInstanceKey) -> Handle | None:
-    """The job of a try: it has one only."""
-    from airflow.sdk.execution_time.xcom import XCom
-
-    key = (ti_key.dag_id, ti_key.run_id, ti_key.task_id, ti_key.map_index, ti_key.try_number)
-    if key not in _last:
-        handle = XCom.get_value(ti_key=ti_key, key=XCOM_HANDLE)
-        if not isinstance(handle, Mapping):
-            return None
-        _last.clear()
-        _last[key] = handle
-    return _last[key]
-
 
 class _JobLink(BaseOperatorLink):
     """A link that exists as soon as the job does. Airflow shows none whose address is empty."""
@@ -49,8 +32,10 @@ class _JobLink(BaseOperatorLink):
         raise NotImplementedError
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        handle = _handle_of(ti_key)
-        return self.address(handle, ti_key) if handle else ""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        handle = XCom.get_value(ti_key=ti_key, key=XCOM_HANDLE)
+        return self.address(handle, ti_key) if isinstance(handle, Mapping) else ""
 
 
 class _PageLink(_JobLink):
