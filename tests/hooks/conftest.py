@@ -11,6 +11,8 @@ import pytest
 from google_apis import GoogleApis
 from kube import KubeServer
 
+from airflow_provider_kinetic.clusters import clients
+
 Connect = Callable[..., None]
 
 
@@ -25,6 +27,13 @@ def google(kube: KubeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     with GoogleApis(kube) as apis:
         apis.enter(monkeypatch, tmp_path)
         yield apis
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """No connection outlives the server of its test."""
+    yield
+    clients.close()
 
 
 @pytest.fixture
