@@ -154,8 +154,9 @@ def retire(ports: Ports, handle: JobHandle, status: JobStatus, say: Say) -> None
 
 
 def _check_identity(ports: Ports, handle: JobHandle, work: Work, target: Target, say: Say) -> None:
-    theirs = dict(ports.cluster.annotations(handle) or annotations_of(work, target))
     ours = annotations_of(work, target)
+    said = ports.cluster.annotations(handle)
+    theirs = dict(ours if said is None else said)  # None: it has just gone; without any it is a stranger's
     spec_key = next(key for key in ours if key.endswith("/spec"))
     same_settings = theirs.pop(spec_key, "") == ours.pop(spec_key)
     if any(theirs.get(key) != value for key, value in ours.items()):

@@ -19,7 +19,7 @@ OTHER: dict[str, Any] = {
     "result_format": "json",
     "max_preemptions": 3,
     **dict.fromkeys(("startup_timeout", "run_timeout", "stop_grace"), 7.0),
-    **dict.fromkeys(("env", "labels", "requests", "secret_env", "pod_override"), {"cpu": "1"}),
+    **{name: {"cpu": "1"} for name in ("env", "labels", "requests", "secret_env", "pod_override")},
 }
 MAY_CHANGE = {"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "labels"}
 
