@@ -156,7 +156,7 @@ class _Watch:
 
     async def status(self, entry: Entry) -> JobStatus:
         await self._hearing()
-        if (entry.job is None and not entry.gone) or self._stale(entry):
+        if not (entry.known or entry.gone) or self._stale(entry):
             await self._lookups.job(entry)
         status = entry.status(self._clock.now())
         if status.state.terminal and not entry.proved(status):

@@ -12,11 +12,10 @@ from dataclasses import replace
 
 from airflow_provider_kinetic.clusters.watch_objects import (
     EVENT,
+    Kept,
     Object,
     job_of,
-    older,
     pruned,
-    same,
     without_environment,
 )
 from airflow_provider_kinetic.job import protocol
@@ -40,6 +39,8 @@ class Entry:
 
     __slots__ = (
         "_disrupted",
+        "_job",
+        "_pods",
         "_started",
         "changes",
         "confirmed",
@@ -47,17 +48,15 @@ class Entry:
         "fetched_at",
         "followers",
         "gone",
-        "job",
         "name",
-        "pods",
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.job: Object | None = None
+        self._job: Kept | None = None
+        self._pods: dict[str, Kept] = {}
         self.gone = False
         """It was there and has been deleted."""
-        self.pods: dict[str, Object] = {}
         self.events: dict[str, Object] = {}
         self.followers: list[Callable[[], object]] = []
         """Called when something has changed that a status is made of."""
@@ -76,18 +75,44 @@ class Entry:
             follower()
 
     @property
+    def known(self) -> bool:
+        """There is a Job, as far as is known."""
+        return self._job is not None
+
+    @property
+    def job(self) -> Object | None:
+        return None if self._job is None else self._job.whole
+
+    @property
+    def pods(self) -> list[Object]:
+        return [pod.whole for pod in self._pods.values()]
+
+    @property
+    def pod_names(self) -> set[str]:
+        return set(self._pods)
+
+    def lose(self) -> None:
+        """Whether there is a Job is not known any more."""
+        self._job = None
+
+    def empty(self) -> None:
+        """Forget its pods."""
+        self._pods.clear()
+
+    @property
     def idle(self) -> bool:
         """Nobody and nothing needs it."""
-        return not self.followers and self.job is None and not self.pods
+        return not self.followers and self._job is None and not self._pods
 
     @property
     def suspended(self) -> bool:
-        return section(self.job, "spec").get("suspend") is True or condition(self.job, "Suspended") is not None
+        job = self.job
+        return section(job, "spec").get("suspend") is True or condition(job, "Suspended") is not None
 
     @property
     def present(self) -> str | None:
         """Name of the pod that a status of a waiting job is about; None where it has none."""
-        pods = (Pod(raw) for raw in self.pods.values())
+        pods = (Pod(raw) for raw in self.pods)
         return next((pod.name for pod in pods if not pod.ended and not pod.deleting), None)
 
     def status(self, server_time: float) -> JobStatus:
@@ -95,9 +120,9 @@ class Entry:
 
         A pod that is gone took its numbers along, so attempts, preemptions and the first start are remembered.
         """
-        own = [pod for pod in self.pods.values() if self._owns(pod)]
-        status = status_of(self.job, own, list(self.events.values()), server_time=server_time)
-        if self.job is None:
+        job = self.job
+        status = status_of(job, self._own, list(self.events.values()), server_time=server_time)
+        if job is None:
             return status
         starts = [at for at in (status.started_at, *self._started.values()) if at is not None]
         return replace(
@@ -109,57 +134,68 @@ class Entry:
 
     def proved(self, status: JobStatus) -> bool:
         """Whether the pod that explains a terminal status has been seen, or cannot come any more."""
-        if self.job is None or self.confirmed or status.reason is Reason.DEADLINE:
+        if self._job is None or self.confirmed or status.reason is Reason.DEADLINE:
             return True
-        pods = [Pod(raw) for raw in self.pods.values() if self._owns(raw)]
+        pods = [Pod(raw) for raw in self._own]
         if status.state is JobState.SUCCEEDED:
             return any(pod.phase == "Succeeded" or pod.exit_code == 0 for pod in pods)
         ended = [pod for pod in pods if pod.ended or pod.exit_code is not None]
         return any(not pod.disruption or pod.exit_code == protocol.EXIT_BUDGET_SPENT for pod in ended)
 
-    def put_job(self, job: Object, sure: bool = False) -> bool:
+    def put_job(self, raw: Object, sure: bool = False) -> bool:
         """True where that changes what is known. ``sure``: even where it looks older than what is known."""
-        if self.job is not None and not sure and older(job, self.job):
+        job, known = Kept.of(raw), self._job
+        if known is not None and not sure and job.older(known):
             return False
-        if self.job is None or text(self.job, "metadata", "uid") != text(job, "metadata", "uid"):
+        self._job = job
+        if known is None or known.uid != job.uid:
             self._started, self._disrupted, self.confirmed = {}, set(), False
-            for pod in self.pods.values():
-                self._remember(pod, job)
-        changed = self.gone or self.job is None or not same(self.job, job)
-        self.job, self.gone = job, False
+            for pod in self._own:
+                self._remember(pod)
+        changed = self.gone or known is None or known.body != job.body
+        self.gone = False
         return changed
 
     def drop_job(self, uid: str) -> bool:
         """A Job of the same name that was made later stays."""
-        if self.job is not None and text(self.job, "metadata", "uid") != uid:
+        if self._job is not None and self._job.uid != uid:
             return False
         changed = not self.gone
-        self.job, self.gone = None, True
+        self._job, self.gone = None, True
         return changed
 
-    def put_pod(self, pod: Object, sure: bool = False) -> bool:
-        name = text(pod, "metadata", "name")
-        known = self.pods.get(name)
-        if known is not None and not sure and older(pod, known):
+    def put_pod(self, raw: Object, sure: bool = False) -> bool:
+        name, pod = text(raw, "metadata", "name"), Kept.of(raw)
+        known = self._pods.get(name)
+        if known is not None and not sure and pod.older(known):
             return False
-        self.pods[name] = pod
-        if known is not None and same(known, pod):
+        self._pods[name] = pod
+        if known is not None and known.body == pod.body:
             return False
-        self._remember(pod, self.job)
+        if self._owns(raw):
+            self._remember(raw)
         return True
 
-    def drop_pod(self, pod: Object) -> bool:
+    def drop_pod(self, raw: Object) -> bool:
         """One that has ended is kept for what it reported, for as long as its Job is there."""
-        name = text(pod, "metadata", "name")
-        known = self.pods.get(name)
-        if known is not None and older(pod, known):
+        return self._dropped(text(raw, "metadata", "name"), Kept.of(raw))
+
+    def _dropped(self, name: str, pod: Kept) -> bool:
+        known, raw = self._pods.get(name), pod.whole
+        if known is not None and pod.older(known):
             return False
-        self._remember(pod, self.job)
-        if self.job is not None and Pod(pod).ended:
-            self.pods[name] = pod
-            self._forget_first()
-            return known is None or not same(known, pod)
-        return self.pods.pop(name, None) is not None
+        if self._owns(raw):
+            self._remember(raw)
+        if self._job is None or not Pod(raw).ended:
+            return self._pods.pop(name, None) is not None
+        self._pods[name] = pod
+        for oldest in list(self._pods)[:-ENDED_PODS]:
+            del self._pods[oldest]
+        return known is None or known.body != pod.body
+
+    def lose_pod(self, name: str) -> bool:
+        """A listing does not have it."""
+        return self._dropped(name, self._pods[name])
 
     def put_events(self, raw: Iterable[Object]) -> bool:
         """True where they say something else than those that were there."""
@@ -172,9 +208,7 @@ class Entry:
     def _said(self) -> list[tuple[str, str, str]]:
         return [(event.name, event.reason, event.message) for event in Events.of(self.events.values(), self.name).all]
 
-    def _remember(self, raw: Object, job: Object | None) -> None:
-        if job is not None and not _owned(raw, job):
-            return
+    def _remember(self, raw: Object) -> None:
         pod = Pod(raw)
         name = pod.name
         if name not in self._started and (started := pod.started_at) is not None:
@@ -182,12 +216,14 @@ class Entry:
         if name not in self._disrupted and pod.disruption:
             self._disrupted.add(name)
 
-    def _owns(self, pod: Object) -> bool:
-        return self.job is None or _owned(pod, self.job)
+    @property
+    def _own(self) -> list[Object]:
+        return [pod for pod in self.pods if self._owns(pod)]
 
-    def _forget_first(self) -> None:
-        for name in list(self.pods)[:-ENDED_PODS]:
-            del self.pods[name]
+    def _owns(self, pod: Object) -> bool:
+        """Not a pod of a Job that had the same name before."""
+        owners = [text(owner, "uid") for owner in entries(pod, "metadata", "ownerReferences")]
+        return self._job is None or not owners or self._job.uid in owners
 
 
 class Cache:
@@ -222,24 +258,19 @@ class Cache:
     def only_jobs(self, names: set[str]) -> None:
         """A listing is complete: Jobs that it does not have are unknown from now on, until somebody asks for them."""
         for entry in list(self.entries.values()):
-            if entry.job is not None and entry.fetched_at is None and entry.name not in names:
-                entry.job = None
+            if entry.known and entry.fetched_at is None and entry.name not in names:
+                entry.lose()
                 self._settle(entry, True)
 
     def only_pods(self, names: set[str]) -> None:
         for entry in [each for each in self.entries.values() if each.fetched_at is None]:
-            for name in entry.pods.keys() - names:
-                self._settle(entry, entry.drop_pod(entry.pods[name]))
+            for name in entry.pod_names - names:
+                self._settle(entry, entry.lose_pod(name))
 
     def _settle(self, entry: Entry, changed: bool) -> None:
-        if entry.job is None and entry.gone:
-            entry.pods.clear()
+        if entry.gone and not entry.known:
+            entry.empty()
         if changed:
             entry.changes += 1
             entry.stir()
         self.release(entry)
-
-
-def _owned(pod: Object, job: Object) -> bool:
-    owners = [text(owner, "uid") for owner in entries(pod, "metadata", "ownerReferences")]
-    return not owners or text(job, "metadata", "uid") in owners

@@ -48,7 +48,7 @@ class Explainer:
 
     def want(self, entry: Entry) -> None:
         """The job waits. One that waits for a queue says so itself."""
-        if entry.suspended or entry.job is None:
+        if not entry.known or entry.suspended:
             return
         self._waiting[entry.name] = entry
         if self._explained.get(entry.name) != entry.changes:
@@ -104,7 +104,7 @@ class Explainer:
         for event in events:
             about[text(event, "involvedObject", "name")].append(event)
         for entry in list(self._waiting.values()):
-            names = {entry.name, *entry.pods}
+            names = {entry.name, *entry.pod_names}
             if found := [event for name in names & about.keys() for event in about[name]]:
                 _told(entry, found)
 

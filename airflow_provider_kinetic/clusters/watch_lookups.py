@@ -71,14 +71,14 @@ class Lookups:
             await ask()
 
     async def _job(self, entry: Entry) -> None:
-        if entry.job is not None and entry.fetched_at is None:
+        if entry.known and entry.fetched_at is None:
             return  # the watch has told of it meanwhile
         job = await self._get(paths.job(self._namespace, entry.name), {}, "get jobs.batch")
         if job is None:
-            entry.job = None
+            entry.lose()
             return
         pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
-        watched = entry.job is not None and entry.fetched_at is None
+        watched = entry.known and entry.fetched_at is None
         self._cache.tell_job(FETCHED, pruned(job, JOB))
         for pod in entries(pods, "items"):
             self._cache.tell_pod(FETCHED, pruned(pod, POD))
