@@ -18,9 +18,10 @@ from airflow_provider_kinetic.clusters.watch_objects import (
     pruned,
     without_environment,
 )
+from airflow_provider_kinetic.clusters.watch_pods import Pods
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.model.kubernetes.events import Events
-from airflow_provider_kinetic.model.kubernetes.objects import condition, entries, section, text
+from airflow_provider_kinetic.model.kubernetes.objects import condition, section, text
 from airflow_provider_kinetic.model.kubernetes.pods import Pod
 from airflow_provider_kinetic.model.kubernetes.status import status_of
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
@@ -30,18 +31,13 @@ LISTED = "LISTED"
 """Beside the types of a watch: the object stood in a listing, which is right whatever was known before."""
 EVENTS = 20
 """Newest events that are kept of one job."""
-ENDED_PODS = 20
-"""Pods that were deleted after their end and are kept: what they reported may be needed."""
 
 
 class Entry:
     """One job, whether it is known yet or not."""
 
     __slots__ = (
-        "_disrupted",
         "_job",
-        "_pods",
-        "_started",
         "changes",
         "confirmed",
         "events",
@@ -49,12 +45,13 @@ class Entry:
         "followers",
         "gone",
         "name",
+        "pods",
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._job: Kept | None = None
-        self._pods: dict[str, Kept] = {}
+        self.pods = Pods()
         self.gone = False
         """It was there and has been deleted."""
         self.events: dict[str, Object] = {}
@@ -66,8 +63,6 @@ class Entry:
         """Of its Job and pods, so far."""
         self.confirmed = False
         """Its pods were asked for after its end: there are no others."""
-        self._started: dict[str, float] = {}
-        self._disrupted: set[str] = set()
 
     def stir(self) -> None:
         """Tell those who follow."""
@@ -83,37 +78,19 @@ class Entry:
     def job(self) -> Object | None:
         return None if self._job is None else self._job.whole
 
-    @property
-    def pods(self) -> list[Object]:
-        return [pod.whole for pod in self._pods.values()]
-
-    @property
-    def pod_names(self) -> set[str]:
-        return set(self._pods)
-
     def lose(self) -> None:
         """Whether there is a Job is not known any more."""
         self._job = None
 
-    def empty(self) -> None:
-        """Forget its pods."""
-        self._pods.clear()
-
     @property
     def idle(self) -> bool:
         """Nobody and nothing needs it."""
-        return not self.followers and self._job is None and not self._pods
+        return not self.followers and self._job is None and not self.pods
 
     @property
     def suspended(self) -> bool:
         job = self.job
         return section(job, "spec").get("suspend") is True or condition(job, "Suspended") is not None
-
-    @property
-    def present(self) -> str | None:
-        """Name of the pod that a status of a waiting job is about; None where it has none."""
-        pods = (Pod(raw) for raw in self.pods)
-        return next((pod.name for pod in pods if not pod.ended and not pod.deleting), None)
 
     def status(self, server_time: float) -> JobStatus:
         """The job's state; ``NOT_FOUND`` where no Job is known.
@@ -121,14 +98,14 @@ class Entry:
         A pod that is gone took its numbers along, so attempts, preemptions and the first start are remembered.
         """
         job = self.job
-        status = status_of(job, self._own, list(self.events.values()), server_time=server_time)
+        status = status_of(job, self.pods.own, list(self.events.values()), server_time=server_time)
         if job is None:
             return status
-        starts = [at for at in (status.started_at, *self._started.values()) if at is not None]
+        starts = [at for at in (status.started_at, *self.pods.started.values()) if at is not None]
         return replace(
             status,
-            attempts=max(status.attempts, len(self._started)),
-            preemptions=max(status.preemptions, len(self._disrupted)),
+            attempts=max(status.attempts, len(self.pods.started)),
+            preemptions=max(status.preemptions, len(self.pods.disrupted)),
             started_at=min(starts, default=None),
         )
 
@@ -136,7 +113,7 @@ class Entry:
         """Whether the pod that explains a terminal status has been seen, or cannot come any more."""
         if self._job is None or self.confirmed or status.reason is Reason.DEADLINE:
             return True
-        pods = [Pod(raw) for raw in self._own]
+        pods = [Pod(raw) for raw in self.pods.own]
         if status.state is JobState.SUCCEEDED:
             return any(pod.phase == "Succeeded" or pod.exit_code == 0 for pod in pods)
         ended = [pod for pod in pods if pod.ended or pod.exit_code is not None]
@@ -149,9 +126,8 @@ class Entry:
             return False
         self._job = job
         if known is None or known.uid != job.uid:
-            self._started, self._disrupted, self.confirmed = {}, set(), False
-            for pod in self._own:
-                self._remember(pod)
+            self.confirmed = False
+            self.pods.adopt(job.uid)
         changed = self.gone or known is None or known.body != job.body
         self.gone = False
         return changed
@@ -161,41 +137,8 @@ class Entry:
         if self._job is not None and self._job.uid != uid:
             return False
         changed = not self.gone
-        self._job, self.gone = None, True
+        self._job, self.pods.owner, self.gone = None, None, True
         return changed
-
-    def put_pod(self, raw: Object, sure: bool = False) -> bool:
-        name, pod = text(raw, "metadata", "name"), Kept.of(raw)
-        known = self._pods.get(name)
-        if known is not None and not sure and pod.older(known):
-            return False
-        self._pods[name] = pod
-        if known is not None and known.body == pod.body:
-            return False
-        if self._owns(raw):
-            self._remember(raw)
-        return True
-
-    def drop_pod(self, raw: Object) -> bool:
-        """One that has ended is kept for what it reported, for as long as its Job is there."""
-        return self._dropped(text(raw, "metadata", "name"), Kept.of(raw))
-
-    def _dropped(self, name: str, pod: Kept) -> bool:
-        known, raw = self._pods.get(name), pod.whole
-        if known is not None and pod.older(known):
-            return False
-        if self._owns(raw):
-            self._remember(raw)
-        if self._job is None or not Pod(raw).ended:
-            return self._pods.pop(name, None) is not None
-        self._pods[name] = pod
-        for oldest in list(self._pods)[:-ENDED_PODS]:
-            del self._pods[oldest]
-        return known is None or known.body != pod.body
-
-    def lose_pod(self, name: str) -> bool:
-        """A listing does not have it."""
-        return self._dropped(name, self._pods[name])
 
     def put_events(self, raw: Iterable[Object]) -> bool:
         """True where they say something else than those that were there."""
@@ -208,23 +151,6 @@ class Entry:
     def _said(self) -> list[tuple[str, str, str]]:
         return [(event.name, event.reason, event.message) for event in Events.of(self.events.values(), self.name).all]
 
-    def _remember(self, raw: Object) -> None:
-        pod = Pod(raw)
-        name = pod.name
-        if name not in self._started and (started := pod.started_at) is not None:
-            self._started[name] = started
-        if name not in self._disrupted and pod.disruption:
-            self._disrupted.add(name)
-
-    @property
-    def _own(self) -> list[Object]:
-        return [pod for pod in self.pods if self._owns(pod)]
-
-    def _owns(self, pod: Object) -> bool:
-        """Not a pod of a Job that had the same name before."""
-        owners = [text(owner, "uid") for owner in entries(pod, "metadata", "ownerReferences")]
-        return self._job is None or not owners or self._job.uid in owners
-
 
 class Cache:
     """Every job of the namespace by its name."""
@@ -234,7 +160,10 @@ class Cache:
 
     def entry(self, name: str) -> Entry:
         """That of the job, made where there is none."""
-        return self.entries.setdefault(name, Entry(name))
+        found = self.entries.get(name)
+        if found is None:
+            found = self.entries[name] = Entry(name)
+        return found
 
     def release(self, entry: Entry) -> None:
         """Forget what nobody needs."""
@@ -253,7 +182,7 @@ class Cache:
     def tell_pod(self, kind: str, pod: Object) -> None:
         if name := job_of(pod):
             entry = self.entry(name)
-            self._settle(entry, entry.drop_pod(pod) if kind == DELETED else entry.put_pod(pod, kind == LISTED))
+            self._settle(entry, entry.pods.drop(pod) if kind == DELETED else entry.pods.put(pod, kind == LISTED))
 
     def only_jobs(self, names: set[str]) -> None:
         """A listing is complete: Jobs that it does not have are unknown from now on, until somebody asks for them."""
@@ -264,12 +193,12 @@ class Cache:
 
     def only_pods(self, names: set[str]) -> None:
         for entry in [each for each in self.entries.values() if each.fetched_at is None]:
-            for name in entry.pod_names - names:
-                self._settle(entry, entry.lose_pod(name))
+            for name in entry.pods.names - names:
+                self._settle(entry, entry.pods.lose(name))
 
     def _settle(self, entry: Entry, changed: bool) -> None:
         if entry.gone and not entry.known:
-            entry.empty()
+            entry.pods.clear()
         if changed:
             entry.changes += 1
             entry.stir()

@@ -83,7 +83,7 @@ class Explainer:
             await (self._about(due[0]) if alone else self._about_all())
 
     async def _about(self, entry: Entry) -> None:
-        name = entry.present or entry.name
+        name = entry.pods.present or entry.name
         page = await self._ask({"fieldSelector": f"involvedObject.name={name}", "limit": str(PAGE)})
         _told(entry, entries(page, "items"))
 
@@ -104,7 +104,7 @@ class Explainer:
         for event in events:
             about[text(event, "involvedObject", "name")].append(event)
         for entry in list(self._waiting.values()):
-            names = {entry.name, *entry.pod_names}
+            names = {entry.name, *entry.pods.names}
             if found := [event for name in names & about.keys() for event in about[name]]:
                 _told(entry, found)
 

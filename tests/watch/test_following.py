@@ -40,7 +40,7 @@ def test_many_followers_cost_two_streams_and_the_last_one_closes_them(place, ser
         async with AsyncExitStack() as stack:
             followed = [await stack.enter_async_context(following(watcher, handle)) for handle in handles * 2]
             await asyncio.gather(*(reaches(each, lambda status: status.state is JobState.RUNNING) for each in followed))
-            assert server.requests.open_watches == 2
+            await until(lambda: server.requests.open_watches == 2)
             asked = len(server.requests)
             for handle in handles:
                 place.finish(handle)
