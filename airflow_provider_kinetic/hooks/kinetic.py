@@ -119,6 +119,7 @@ class KineticHook(BaseHook):
         """The handle of a job, also of one that upstream's client submitted or that was cleaned up.
 
         :raises JobNotFound: no job of that id is known here.
+        :raises ArtifactCorrupt: what lies there is not the handle of that job.
         """
         from airflow_provider_kinetic.job import protocol
         from airflow_provider_kinetic.job.storage import ObjectMissing
@@ -128,7 +129,7 @@ class KineticHook(BaseHook):
             for uri in (f"{self.target.store_root}/{job_id}/{protocol.HANDLE}", self._kept_handle(job_id)):
                 try:
                     if uri:
-                        return JobHandle.from_json(self.ports.store.read(uri))
+                        return JobHandle.found(self.ports.store.read(uri), job_id, uri)
                 except ObjectMissing:
                     continue
         raise JobNotFound(

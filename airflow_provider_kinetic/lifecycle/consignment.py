@@ -54,7 +54,10 @@ class Consignment:
         if all(ours):
             return self.handle
         others = [name for name, mine in zip(self._parts, ours, strict=False) if not mine]
-        return self._settle(others, self.handle if ours[len(_DIGESTS)] else JobHandle.from_json(self.store.read(uri)))
+        return self._settle(
+            others,
+            self.handle if ours[len(_DIGESTS)] else JobHandle.found(self.store.read(uri), self.handle.job_id, uri),
+        )
 
     @property
     def _parts(self) -> dict[str, Path]:

@@ -101,18 +101,17 @@ def find_handle(ports: Ports, target: Target, record: SubmissionRecord) -> JobHa
         candidates.append(TrialLayout(record.output_dir).kept(record.job_id, protocol.HANDLE))
     for uri in candidates:
         try:
-            return _checked(JobHandle.from_json(ports.store.read(uri)), record, uri)
+            return _checked(JobHandle.found(ports.store.read(uri), record.job_id, uri), uri)
         except ObjectMissing:
             continue
     return None
 
 
-def _checked(handle: JobHandle, record: SubmissionRecord, uri: str) -> JobHandle:
+def _checked(handle: JobHandle, uri: str) -> JobHandle:
     """Whoever writes to the bucket must not make our job look like one whose results are trusted as they are."""
-    on_this_machine = uri.startswith("file://")
-    if handle.job_id != record.job_id or not handle.ours or (handle.platform == "local") != on_this_machine:
+    if not handle.ours or (handle.platform == "local") != uri.startswith("file://"):
         raise ArtifactCorrupt(
-            f"{uri} is not the handle of job {record.job_id} as it was submitted: somebody replaced it.",
+            f"{uri} is not the handle of job {handle.job_id} as it was submitted: somebody replaced it.",
             advice="Find out who can write there, then clear the task: it submits under a new id.",
         )
     return handle

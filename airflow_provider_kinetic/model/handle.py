@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.model import names
 from airflow_provider_kinetic.model.errors import ArtifactCorrupt
 
 
@@ -140,3 +141,22 @@ class JobHandle:
         except ValueError as broken:
             raise ArtifactCorrupt("handle.json is not JSON.") from broken
         return cls.from_dict(parsed if isinstance(parsed, dict) else {})
+
+    @classmethod
+    def found(cls, raw: bytes, job_id: str, uri: str) -> JobHandle:
+        """The handle of the job ``job_id`` as it lies at ``uri``.
+
+        The code of every job may write to the bucket, so a handle from there must not lead to another job's object,
+        to folders of this machine, or to a result that is opened because upstream's client is said to have made it.
+
+        :raises ArtifactCorrupt: it is not one that either client has written for this job.
+        """
+        handle = cls.from_json(raw)
+        elsewhere = handle.platform == "local" and not uri.startswith("file://")
+        disguised = not handle.ours and names.is_ours(job_id)
+        if handle.job_id != job_id or handle.k8s_name not in names.object_names(job_id) or elsewhere or disguised:
+            raise ArtifactCorrupt(
+                f"{uri} is not the handle of job {job_id} as it was submitted: somebody replaced it.",
+                advice="Find out who can write there. A task that is cleared submits under a new id.",
+            )
+        return handle

@@ -17,6 +17,7 @@ from airflow_provider_kinetic.model.spec import TaskIdentity
 MAX_SEGMENT = 200
 """Longest path segment we make: file systems stop at 255 bytes, object names at 1,024 in all."""
 
+_OURS = re.compile(r"job-[0-9a-f]{16}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=-]")
 
 
@@ -30,9 +31,19 @@ def job_id(nonce: str, n: int) -> str:
     return "job-" + hashlib.sha256(f"{nonce}/{n}".encode()).hexdigest()[:16]
 
 
+def is_ours(job: str) -> bool:
+    """Whether :func:`job_id` makes such ids. Those of upstream's client have 8 digits (contract 3.1)."""
+    return _OURS.fullmatch(job) is not None
+
+
 def k8s_name(job: str) -> str:
     """Name of the Job object (contract M4)."""
     return f"kinetic-{job}"
+
+
+def object_names(job: str) -> tuple[str, ...]:
+    """Names that the object of a job may have, ours or upstream's (contract 3.2)."""
+    return k8s_name(job), f"keras-pathways-{job}"
 
 
 def slug(text: str) -> str:
