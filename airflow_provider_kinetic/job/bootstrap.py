@@ -5,18 +5,26 @@ The container's command fetches the bundle, compares its digest and runs it in f
 on ``sys.path``: a copy of this package in the image, of whatever version, or in the user's project must
 not matter. The bundle is copied into the scratch folder because the job's objects may be deleted blindly
 while it still imports from there.
+
+The command is part of every Job and pod, so it is in every listing and every change that a watch tells of. What a
+runner in Cloud Storage needs is therefore packed; :func:`unpacked` shows it.
 """
 
 from __future__ import annotations
 
 import ast
+import base64
 import pkgutil
+import zlib
 from collections.abc import Sequence
 
+from airflow_provider_kinetic import __version__
+
 _HEAD = """\
-from __future__ import annotations
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
+"""
+_IMPORTS = """\
 import hashlib, os, tempfile, urllib.parse
 """
 
@@ -68,9 +76,10 @@ sys.exit(main(arguments, scratch))
 
 
 def _bare(source: str) -> str:
-    """Code alone, since a job's command is listed with every job. The same text from every Python."""
+    """Code alone, without what is for readers and checkers. The same text from every Python."""
     lines = source.splitlines()
-    dropped = {number for number, line in enumerate(lines, 1) if not line.strip() or "from __future__" in line}
+    unused = ("from __future__ ", "from typing ", "from collections.abc ")
+    dropped = {number for number, line in enumerate(lines, 1) if not line.strip() or line.startswith(unused)}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
             dropped.update(range(node.lineno, node.end_lineno + 1))
@@ -78,15 +87,47 @@ def _bare(source: str) -> str:
     return "".join(" " * ((len(line) - len(line.lstrip())) // 4) + f"{line.lstrip()}\n" for line in kept)
 
 
+def _unannotated(source: str) -> str:
+    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    found: list[tuple[int, int, int]] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arg) and node.annotation:
+            found.append((node.lineno, node.col_offset + len(node.arg), node.end_col_offset or 0))
+        if isinstance(node, ast.FunctionDef) and node.returns:
+            found.append((node.returns.lineno, node.returns.col_offset - len(" -> "), node.returns.end_col_offset or 0))
+    for number, begin, end in sorted(found, reverse=True):
+        line = lines[number - 1]
+        lines[number - 1] = line[:begin] + line[end:]
+    return b"".join(lines).decode()
+
+
 def _tokens() -> str:
     text = pkgutil.get_data(__package__, "tokens.py")
     assert text is not None
-    return _bare(text.decode())
+    return _bare(_unannotated(text.decode()))
 
 
-LOCAL_SOURCE = _HEAD + _FILE + _MAIN
+_PACKED = f"""\
+# {__name__} {__version__}: fetches the runner, checks its SHA-256, runs it.
+# To read on: print() where it says exec().
+{_HEAD}import base64, zlib
+exec(zlib.decompress(base64.b64decode("%s")))
+"""
+
+
+def _packed(source: str) -> str:
+    """Base64: in JSON no letter of it is escaped, as the API server does with ``<``, ``>`` and ``&``."""
+    return _PACKED % base64.b64encode(zlib.compress(source.encode(), 9)).decode()
+
+
+def unpacked(source: str) -> str:
+    """What a packed source runs."""
+    return zlib.decompress(base64.b64decode(source.rpartition("b64decode(")[2].split('"')[1])).decode()
+
+
+LOCAL_SOURCE = _HEAD + _IMPORTS + _FILE + _MAIN
 """Text of ``python3 -c`` for a runner in a file."""
-SOURCE = _HEAD + _tokens() + _GCS + _MAIN
+SOURCE = _packed(_IMPORTS + _tokens() + _GCS + _MAIN)
 """Text of ``python3 -c`` for a runner in Cloud Storage: the way to a token is the job's own, carried along."""
 
 

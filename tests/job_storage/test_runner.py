@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import inspect
 import io
 import json
 import operator
@@ -22,7 +24,8 @@ import pytest
 from gcs_server import GcsServer
 from identity_server import IdentityServer
 
-from airflow_provider_kinetic.job import bootstrap, protocol
+from airflow_provider_kinetic import __version__
+from airflow_provider_kinetic.job import bootstrap, protocol, tokens
 from airflow_provider_kinetic.job.gcs import GcsStorage
 from airflow_provider_kinetic.packaging import runner_bundle
 
@@ -186,5 +189,24 @@ def test_jobs_on_files_load_no_network_code() -> None:
 
 def test_the_command_stays_small() -> None:
     """It is part of every Job that a watch lists."""
-    assert len(bootstrap.SOURCE) < 8 * 1024
+    assert len(json.dumps(bootstrap.SOURCE)) < 4.5 * 1024
     assert len(bootstrap.LOCAL_SOURCE) < 2 * 1024
+
+
+def test_the_command_says_what_it_is_and_carries_the_tokens_of_the_package() -> None:
+    assert bootstrap.SOURCE.startswith(f"# airflow_provider_kinetic.job.bootstrap {__version__}: ")
+    carried = ast.parse(bootstrap.unpacked(bootstrap.SOURCE))
+    for function in _functions(ast.parse(inspect.getsource(tokens))):
+        assert ast.dump(function) in {ast.dump(other) for other in _functions(carried)}, function.name
+
+
+def _functions(module: ast.Module) -> list[ast.FunctionDef]:
+    """Without annotations and docstrings."""
+    functions = [each for each in module.body if isinstance(each, ast.FunctionDef)]
+    for function in functions:
+        function.returns = None
+        for argument in function.args.args:
+            argument.annotation = None
+        if ast.get_docstring(function):
+            del function.body[0]
+    return functions
