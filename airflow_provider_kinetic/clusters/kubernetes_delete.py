@@ -23,7 +23,7 @@ def delete(session: Session, path: str | None, resource: str, *, namespace: str,
     """Delete the object at ``path`` and the pods that name it; True when none of them runs any more.
 
     :param path: None where the cluster has no objects of that kind.
-    :param wait: longest time in seconds; until then True is only said when object and pods are gone.
+    :param wait: longest time in seconds; until then True is only said when the object is gone.
     """
     give_up = time.monotonic() + wait
     there = path is not None and ask(session, path, resource)
@@ -32,7 +32,7 @@ def delete(session: Session, path: str | None, resource: str, *, namespace: str,
         pods = session.list(paths.pods(namespace), "list pods", paths.of_job(name)).items
         if not there:
             _delete_orphans(session, namespace, pods)
-        if not there and not pods:
+        if not there and all(Pod(pod).ended for pod in pods):
             return True
         if time.monotonic() >= give_up:
             return all(Pod(pod).ended for pod in pods)

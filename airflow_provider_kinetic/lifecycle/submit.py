@@ -84,9 +84,9 @@ def ensure(
     if handle is not None and step is Step.COLLECT:
         say(f"Job {handle.job_id} of an earlier try has ended: collecting its result.")
         return Submitted(handle, step, found.status)
+    if handle is not None:
+        retire(theirs, handle, found.status, say)
     if step is Step.REPLACE:
-        if handle is not None:
-            retire(theirs, handle, found.status, say)
         record = replace(record.next(max_tries=work.max_tries), output_dir="")
     return _submit(ports, target, work, journal, record, say)
 
@@ -144,11 +144,19 @@ def _attempts(ports: Ports, record: SubmissionRecord) -> list[trial.Attempt]:
 
 
 def retire(ports: Ports, handle: JobHandle, status: JobStatus, say: Say) -> None:
-    """End the old job of this task before the next one starts: two must not write to one directory."""
-    if status.state.terminal:
+    """End the old job of this task before the next one starts: two must not write to one directory.
+
+    Of a job that is gone too: ``kubectl delete`` takes the object away first, and its machine may run on.
+    """
+    wait = handle.stop_grace + WAIT_FOR_OLD_JOB
+    if status.state is JobState.NOT_FOUND:
+        ended = ports.cluster.delete(handle, wait=wait)
+    elif status.state.terminal:
         return
-    say(f"Job {handle.job_id} of before the clear is {status.state.value.lower()}: cancelling it.")
-    if not cleanup.cancel(ports, handle, by="clear", wait=handle.stop_grace + WAIT_FOR_OLD_JOB):
+    else:
+        say(f"Job {handle.job_id} of before the clear is {status.state.value.lower()}: cancelling it.")
+        ended = cleanup.cancel(ports, handle, by="clear", wait=wait)
+    if not ended:
         say(f"The machine of job {handle.job_id} has not ended yet; submitting all the same.")
 
 

@@ -113,6 +113,21 @@ def test_a_cleared_task_runs_anew_when_the_old_machine_has_ended(shop: CloudShop
     assert any("cancelling it" in line for line in result.log)
 
 
+@pytest.mark.parametrize("policy", ["Background", "Orphan"])
+def test_a_job_deleted_by_hand_is_run_anew_when_its_machine_has_ended(shop: CloudShop, policy: str) -> None:
+    """What `kubectl delete job` and `--cascade=orphan` do: the object goes first, and the pod may stay."""
+    handle = defer(shop, ALONE)
+    kube = shop.cloud.kube
+    kube.registry.delete(kube.resource("jobs"), shop.namespace, handle.k8s_name, {"propagationPolicy": policy})
+    until(lambda: state(handle) is JobState.NOT_FOUND)
+    shop.db.retry(KEY)
+    shop.job(ALONE, deferrable=False, retries=1)
+    with shop.meanwhile(lambda: (until(lambda: len(shop.calls) > 1, PATIENCE), shop.open_gate())):
+        result = shop.run()
+    assert (result.state, result.value) == ("success", []), result.log
+    assert len(set(shop.calls)) == 2
+
+
 def test_a_task_that_is_killed_while_it_waits_takes_its_job_along(shop: CloudShop) -> None:
     shop.job(GATED, deferrable=False)
 
