@@ -42,12 +42,35 @@ from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
         (a_job(), [], JobState.PENDING),
         (a_job({"active": 1}), [a_pod("Pending")], JobState.PENDING),
         (a_job({"active": 1}), [a_pod("Unknown")], JobState.PENDING),
-        (a_job({"active": 1}), [a_pod("Succeeded", terminated(0))], JobState.PENDING),
-        (a_job({"active": 1}), [a_pod("Failed", terminated(1))], JobState.PENDING),
     ],
 )
 def test_states_are_upstreams(job: Any, pods: list[Any], state: JobState) -> None:
     assert observe(job, pods).state is state
+
+
+@pytest.mark.parametrize(
+    ("job", "pods", "state"),
+    [
+        (a_job({"active": 1}), [a_pod("Succeeded", terminated(0))], JobState.RUNNING),
+        (a_job({"active": 1}), [a_pod("Failed", terminated(1))], JobState.RUNNING),
+        (a_job({"active": 1}), [disrupted(minute=1), a_pod("Failed", terminated(1), minute=14)], JobState.RUNNING),
+        (a_job({"active": 1}), [disrupted(minute=1)], JobState.PENDING),
+        (
+            a_job({"active": 1}),
+            [a_pod("Succeeded", terminated(0), minute=1), a_pod("Pending", minute=14)],
+            JobState.PENDING,
+        ),
+        (a_job(spec={"suspend": True}), [a_pod("Failed", terminated(143))], JobState.PENDING),
+    ],
+)
+def test_a_job_runs_until_the_end_of_its_last_pod_is_counted(job: Any, pods: list[Any], state: JobState) -> None:
+    """Where upstream reads PENDING for a moment between RUNNING and the end."""
+    assert observe(job, pods).state is state
+
+
+def test_nothing_is_said_of_the_moment_between_the_end_and_its_count() -> None:
+    before, after = a_pod("Running", running()), a_pod("Failed", terminated(1))
+    assert observe(a_job(), [before]).message == observe(a_job(), [after]).message == ""
 
 
 def test_a_success_whole() -> None:

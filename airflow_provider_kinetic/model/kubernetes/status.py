@@ -1,7 +1,7 @@
 """What a Job, its pods and its events say, as the one value that every reader shares.
 
-States are upstream's, first match (contract 8.2), with one thing more: success is proved, so it needs the
-``Complete`` condition. All times are the API server's. An observer of a thousand jobs calls this for each
+States are upstream's, first match (contract 8.2), with two things more: success is proved, so it needs the
+``Complete`` condition, and a job whose last pod has ended stays RUNNING until its end is counted. All times are the API server's. An observer of a thousand jobs calls this for each
 change, so it only reads.
 """
 
@@ -17,7 +17,7 @@ from airflow_provider_kinetic.model.kubernetes.failure import failed_at, last_en
 from airflow_provider_kinetic.model.kubernetes.job import CONTAINER
 from airflow_provider_kinetic.model.kubernetes.objects import condition, entries, moment, text, whole
 from airflow_provider_kinetic.model.kubernetes.pods import Pod, newest_first
-from airflow_provider_kinetic.model.kubernetes.waiting import why_waiting
+from airflow_provider_kinetic.model.kubernetes.waiting import suspended, why_waiting
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 
 GONE = "There is no Job of that name: it was deleted, or it expired after its end."
@@ -76,6 +76,8 @@ class _Observed:
         running = next((pod for pod in self.pods if pod.phase == "Running"), None)
         if running:
             return JobState.RUNNING, Reason.NONE, self._running(running)
+        if self._uncounted:
+            return JobState.RUNNING, Reason.NONE, _alone(self._interruptions())
         reason, message = why_waiting(self.job, self.pods, self.events)
         if self.preemptions and reason is Reason.STARTING:
             reason = Reason.RESTARTING
@@ -113,7 +115,16 @@ class _Observed:
             return f"being preempted ({pod.disruption})" + self._interruptions()
         if pod.deleting:
             return "being stopped" + self._interruptions()
-        return self._interruptions().strip().removeprefix("(").removesuffix(")")
+        return _alone(self._interruptions())
+
+    @property
+    def _uncounted(self) -> bool:
+        """The newest pod has ended, and no other one follows it as after a disruption."""
+        newest = self.pods[0] if self.pods else None
+        if newest is None or not newest.ended or suspended(self.job):
+            return False
+        final = newest.exit_code in (0, protocol.EXIT_BUDGET_SPENT)
+        return final or not newest.disruption
 
     def _interruptions(self) -> str:
         """How often and by what; whoever waits must see that a job starts again and again."""
@@ -123,6 +134,10 @@ class _Observed:
         budget = _max_preemptions(self.job)
         last = next((of_pod(pod)[1] for pod in self.pods if pod.disruption), "")
         return f" (preempted {count}{f' of {budget}' if budget else ''}×{f'; last: {last}' if last else ''})"
+
+
+def _alone(parenthesis: str) -> str:
+    return parenthesis.strip().removeprefix("(").removesuffix(")")
 
 
 def _max_preemptions(job: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ _MEASURE = 300
 def why_waiting(job: Mapping[str, Any], pods: Sequence[Pod], events: Events) -> tuple[Reason, str]:
     """A reason and one line for a Job that is neither running nor finished; pods newest first."""
     name = text(job, "metadata", "name")
-    if section(job, "spec").get("suspend") is True or condition(job, "Suspended"):
+    if suspended(job):
         return Reason.QUEUED, _queued(job, events)
     current = next((pod for pod in pods if not pod.ended and not pod.deleting), None)
     if current is None:
@@ -58,10 +58,15 @@ def why_waiting(job: Mapping[str, Any], pods: Sequence[Pod], events: Events) -> 
     return Reason.STARTING, _placed(current, events)
 
 
+def suspended(job: Mapping[str, Any]) -> bool:
+    """It may have no pods at present."""
+    return section(job, "spec").get("suspend") is True or condition(job, "Suspended") is not None
+
+
 def _between(pods: Sequence[Pod]) -> str:
     if not pods:
         return "the pod is being created"
-    return "the pod has ended and is being accounted for" if pods[0].ended else "the pod is ending"
+    return "the pod has ended and the next one is being created" if pods[0].ended else "the pod is ending"
 
 
 def _queued(job: Mapping[str, Any], events: Events) -> str:
