@@ -106,11 +106,7 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
     except ObjectMissing:
         raise without_result(ports, handle, status) from None
     if expected is None and not trusted(handle, trust_bucket):
-        raise ArtifactCorrupt(
-            f"Nobody knows the digest of the result of job {handle.job_id} any more, so it cannot be checked.",
-            advice="To a collecting task, pass `status=` the XCom of the job's KineticJobSensor, which has it; or pass "
-            "`trust_bucket=True` if only trusted people can write to the bucket.",
-        )
+        raise _unchecked(ports, handle, status, uri)
     try:
         payload = open_result(ports.store, uri, expected)
     except ResultUnreadable as unreadable:
@@ -124,6 +120,24 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
     if status.state is JobState.FAILED:
         raise diagnose(handle, status, cleanup.last_words(ports, handle))
     return payload.get("result")
+
+
+def _unchecked(ports: Ports, handle: JobHandle, status: JobStatus, uri: str) -> KineticError:
+    """Why nothing was opened; of a job that failed, how it did: there is no value to be had from it."""
+    if status.state is not JobState.FAILED:
+        return ArtifactCorrupt(
+            f"Nobody knows the digest of the result of job {handle.job_id} any more, so it cannot be checked.",
+            advice="To a collecting task, pass `status=` the XCom of the job's KineticJobSensor, which has it; or pass "
+            "`trust_bucket=True` if only trusted people can write to the bucket.",
+        )
+    told = diagnose(handle, status, cleanup.last_words(ports, handle))
+    if status.reason is not Reason.USER_CODE:
+        return told
+    return UserCodeError(
+        told.summary,
+        advice=f"What it raised lies in {uri} and was not opened, because nobody knows its digest any more. Pass "
+        "`trust_bucket=True` if only trusted people can write to the bucket.",
+    )
 
 
 def _raised_a_stranger(ports: Ports, handle: JobHandle) -> UserCodeError:

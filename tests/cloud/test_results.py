@@ -11,7 +11,7 @@ from installation import TaskKey
 from project import until
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.model.errors import ArtifactCorrupt, KineticError
+from airflow_provider_kinetic.model.errors import ArtifactCorrupt, KineticError, UserCodeError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState
 
@@ -92,6 +92,20 @@ def test_without_a_digest_an_expired_job_is_not_opened_and_not_run_again(shop: C
     assert isinstance(result.error, ArtifactCorrupt), result.log
     assert "trust_bucket" in result.error.advice
     assert shop.calls == [handle.job_id]
+
+
+def test_a_failure_without_a_digest_is_told_and_not_opened(shop: CloudShop) -> None:
+    shop.job("def f():\n    raise ValueError('broken')")
+    shop.run()
+    hook, handle = KineticHook(), shop.handle()
+    hook.cleanup(handle, by="a test")
+    with pytest.raises(UserCodeError, match="exited with code 1") as told:
+        hook.result(handle)
+    assert "ValueError: broken" in str(told.value), "its last output is kept"
+    assert "trust_bucket" in told.value.advice
+    with pytest.raises(UserCodeError) as opened:
+        hook.result(handle, trust_bucket=True)
+    assert isinstance(opened.value.__cause__, ValueError)
 
 
 def test_a_second_collector_gets_the_value_again_or_is_told_who_deleted_it(shop: CloudShop) -> None:
