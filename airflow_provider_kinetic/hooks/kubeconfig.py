@@ -142,9 +142,11 @@ class _Loaded:
         return (found.cert_file, found.key_file) if found.cert_file and found.key_file else None
 
     def identity(self) -> str:
-        """The name of the user, and a digest of all that the kubeconfig says of it."""
+        """The name of the user, and a digest of all that the kubeconfig says of it: what files it names lie beside it."""
         user = self._loader.current_context["context"].get("user") or "nobody"
-        return f"{user} ({digest(self.section('users', 'user'))})"
+        path = getattr(self._loader._user, "path", None)
+        folder = str(Path(path).absolute().parent) if path else ""
+        return f"{user} ({digest([self.section('users', 'user'), folder])})"
 
     def token(self) -> Token | None:
         """:raises ConfigurationError: the user's way to prove itself is not one of those that Kubernetes still has."""

@@ -13,6 +13,7 @@ import pytest
 from kube import KubeServer, kubeconfig
 from kube.rbac import Rule
 
+from airflow_provider_kinetic.clusters import clients
 from airflow_provider_kinetic.clusters.access import Access, Bearer
 from airflow_provider_kinetic.hooks.kubernetes import KineticKubernetesHook
 from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, ConnectionError_
@@ -77,6 +78,20 @@ def test_two_identities_never_share(kube: KubeServer, connect: Any, config: dict
     assert [jobs(ours), jobs(theirs), jobs(ours)] == [200, 403, 200]
     for access in (ours, theirs):
         assert kube.admin not in repr(access)
+
+
+def test_identities_in_files_beside_two_kubeconfigs_never_share(
+    kube: KubeServer, connect: Any, config: dict[str, Any], tmp_path: Path
+) -> None:
+    config["users"][0]["user"] = {"tokenFile": "token"}
+    for name, token in (("a", kube.admin), ("b", kube.token("guest", LIST_IN_TEAM))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "token").write_text(token)
+        (tmp_path / name / "config").write_text(json.dumps(config))
+        connect(name, "kubernetes", kube_config_path=str(tmp_path / name / "config"))
+    ours, theirs = (KineticKubernetesHook(conn_id).access() for conn_id in ("a", "b"))
+    path = "/apis/batch/v1/namespaces/default/jobs"
+    assert [clients.client(access).get(path).status_code for access in (ours, theirs, ours)] == [200, 403, 200]
 
 
 def test_one_access_serves_every_hook_of_a_connection(connect: Any, config: dict[str, Any]) -> None:
