@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from airflow_provider_kinetic.clusters.watch_objects import (
     EVENT,
@@ -33,11 +34,21 @@ EVENTS = 20
 """Newest events that are kept of one job."""
 
 
+class _Judgement(NamedTuple):
+    """What a status was made of, and what came of it."""
+
+    made_of: tuple[object, ...]
+    status: JobStatus
+    explained: bool
+    """A pod of a job that is over tells how."""
+
+
 class Entry:
     """One job, whether it is known yet or not."""
 
     __slots__ = (
         "_job",
+        "_judgement",
         "changes",
         "confirmed",
         "events",
@@ -51,6 +62,7 @@ class Entry:
     def __init__(self, name: str) -> None:
         self.name = name
         self._job: Kept | None = None
+        self._judgement: _Judgement | None = None
         self.pods = Pods()
         self.gone = False
         """It was there and has been deleted."""
@@ -93,13 +105,22 @@ class Entry:
         return section(job, "spec").get("suspend") is True or condition(job, "Suspended") is not None
 
     def status(self, server_time: float) -> JobStatus:
-        """The job's state; ``NOT_FOUND`` where no Job is known.
+        """The job's state; ``NOT_FOUND`` where no Job is known."""
+        return replace(self._judged().status, server_time=server_time)
 
-        A pod that is gone took its numbers along, so attempts, preemptions and the first start are remembered.
-        """
-        job = self.job
-        status = status_of(job, self.pods.own, list(self.events.values()), server_time=server_time)
-        if job is None:
+    def _judged(self) -> _Judgement:
+        """The last judgement, where it was made of the same."""
+        made_of = (self._job, *self.pods.known, *self.events.values())
+        if self._judgement is None or self._judgement.made_of != made_of:
+            pods = self.pods.own
+            status = self._status_with(pods)
+            self._judgement = _Judgement(made_of, status, status.state.terminal and _explained(status, pods))
+        return self._judgement
+
+    def _status_with(self, pods: list[Object]) -> JobStatus:
+        """A pod that is gone took its numbers along, so attempts, preemptions and the first start are remembered."""
+        status = status_of(self.job, pods, list(self.events.values()), server_time=0.0)
+        if self._job is None:
             return status
         starts = [at for at in (status.started_at, *self.pods.started.values()) if at is not None]
         return replace(
@@ -113,11 +134,7 @@ class Entry:
         """Whether the pod that explains a terminal status has been seen, or cannot come any more."""
         if self._job is None or self.confirmed or status.reason is Reason.DEADLINE:
             return True
-        pods = [Pod(raw) for raw in self.pods.own]
-        if status.state is JobState.SUCCEEDED:
-            return any(pod.phase == "Succeeded" or pod.exit_code == 0 for pod in pods)
-        ended = [pod for pod in pods if pod.ended or pod.exit_code is not None]
-        return any(not pod.disruption or pod.exit_code == protocol.EXIT_BUDGET_SPENT for pod in ended)
+        return self._judged().explained
 
     def put_job(self, raw: Object, sure: bool = False) -> bool:
         """True where that changes what is known. ``sure``: even where it looks older than what is known."""
@@ -150,6 +167,14 @@ class Entry:
 
     def _said(self) -> list[tuple[str, str, str]]:
         return [(event.name, event.reason, event.message) for event in Events.of(self.events.values(), self.name).all]
+
+
+def _explained(status: JobStatus, own: list[Object]) -> bool:
+    pods = [Pod(raw) for raw in own]
+    if status.state is JobState.SUCCEEDED:
+        return any(pod.phase == "Succeeded" or pod.exit_code == 0 for pod in pods)
+    ended = [pod for pod in pods if pod.ended or pod.exit_code is not None]
+    return any(not pod.disruption or pod.exit_code == protocol.EXIT_BUDGET_SPENT for pod in ended)
 
 
 class Cache:

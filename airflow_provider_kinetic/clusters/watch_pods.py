@@ -30,6 +30,11 @@ class Pods:
         return set(self._kept)
 
     @property
+    def known(self) -> tuple[object, ...]:
+        """All that :attr:`own` and the numbers below are made of; equal ones say the same."""
+        return (*self._kept.values(), len(self.started), len(self.disrupted))
+
+    @property
     def own(self) -> list[Object]:
         """Without those of a Job that had the same name before."""
         return [pod for pod in (kept.whole for kept in self._kept.values()) if self._owns(pod)]

@@ -1,8 +1,8 @@
 """What a Job, its pods and its events say, as the one value that every reader shares.
 
 States are upstream's, first match (contract 8.2), with two things more: success is proved, so it needs the
-``Complete`` condition, and a job whose last pod has ended stays RUNNING until its end is counted. All times are the API server's. An observer of a thousand jobs calls this for each
-change, so it only reads.
+``Complete`` condition, and a job whose last pod has ended stays RUNNING until its end is counted. All times are the
+API server's. An observer of a thousand jobs calls this for each change, so it only reads.
 """
 
 from __future__ import annotations
