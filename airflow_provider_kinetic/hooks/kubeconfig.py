@@ -142,7 +142,7 @@ class _Loaded:
         return (found.cert_file, found.key_file) if found.cert_file and found.key_file else None
 
     def identity(self) -> str:
-        """The name of the user, and a digest of all that the kubeconfig says of it: what files it names lie beside it."""
+        """The name of the user, and a digest of all that the kubeconfig says of it, and its folder."""
         user = self._loader.current_context["context"].get("user") or "nobody"
         path = getattr(self._loader._user, "path", None)
         folder = str(Path(path).absolute().parent) if path else ""
