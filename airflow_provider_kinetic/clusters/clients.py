@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,21 @@ def client(access: Access) -> httpx.Client:
 
 def async_client(access: Access) -> httpx.AsyncClient:
     """A new client for an event loop, which has to close it: connections belong to the loop that made them."""
-    return httpx.AsyncClient(**_settings(access))
+    return httpx.AsyncClient(**_settings(access), event_hooks={"request": [_closing]})
+
+
+async def _closing(request: httpx.Request) -> None:
+    """Closes the connection that was opened for ``request`` if its handshake is cancelled: httpcore leaves it open."""
+    opened: list[Any] = []
+
+    async def trace(event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            opened.append(info["return_value"])
+        elif event == "connection.start_tls.failed":
+            for stream in opened:
+                await stream.aclose()
+
+    request.extensions["trace"] = trace
 
 
 def close(access: Access | None = None) -> None:
