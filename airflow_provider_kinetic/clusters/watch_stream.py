@@ -97,7 +97,7 @@ class Sink(Protocol):
         """A listing is complete."""
 
 
-class _Expired(Exception):
+class _Expired(ClusterError):
     """The version is too old to go on from."""
 
 
@@ -128,6 +128,8 @@ class Feed:
         self._listed_at = 0.0
         self._failures = 0
         self._wanted = 0.0
+        self._told = False
+        """Those who follow know of the problem."""
         self.heard_at = time.monotonic()
         self.synced = False
         self.lost = False
@@ -165,8 +167,7 @@ class Feed:
         self._sink.only(names)
         self._version = text(page, "metadata", "resourceVersion")
         self._listed_at = time.monotonic()
-        first, self.synced = not self.synced, True
-        self._heard(first)
+        self._heard()
 
     def _read(self, response: httpx.Response) -> Object:
         try:
@@ -192,12 +193,13 @@ class Feed:
                     self._event(self._reader.event(line))
             finally:
                 await response.aclose()
+        self._works()
         await asyncio.sleep(self._timing.pause - (time.monotonic() - began))  # where every watch ends at once
 
     def _answered(self, response: httpx.Response, verb: str) -> httpx.Response:
         self._clock.hear(response)
         if response.status_code == EXPIRED:
-            raise _Expired
+            raise _Expired(f"The API server calls every listing of {self._what} too old.")
         if not response.is_success:
             self.refused = response.is_client_error and not api.passing(response.status_code)
             self._wanted = api.retry_after(response) or 0.0
@@ -208,20 +210,26 @@ class Feed:
         kind, obj = text(event, "type"), section(event, "object")
         if kind == "ERROR":
             if whole(obj, "code") == EXPIRED:
-                raise _Expired
+                raise _Expired(f"The API server calls every listing of {self._what} too old.")
             self._version = ""
             raise ClusterError(f"The watch of {self._what} broke off: {text(obj, 'message')}")
         self._heard()
+        self._works()
         self._version = text(obj, "metadata", "resourceVersion") or self._version
         if kind != BOOKMARK:
             self._sink.tell(kind, obj)
 
-    def _heard(self, first: bool = False) -> None:
+    def _heard(self) -> None:
+        """The server has answered with what was asked for."""
         self.heard_at = time.monotonic()
-        self._failures = 0
-        back, self.problem, self.lost, self.refused = self.problem is not None, None, False, False
-        if first or back:
+        news = self.lost or not self.synced
+        self.synced, self.lost, self.refused, self._told = True, False, False, False
+        if news:
             self._stirred()
+
+    def _works(self) -> None:
+        """Watching works. A listing does not prove that: pauses would never grow where only watches are refused."""
+        self._failures, self.problem = 0, None
 
     def _failed(self, error: Exception) -> float:
         """Seconds to wait before the next round."""
@@ -230,7 +238,8 @@ class Feed:
         self._failures = min(self._failures + 1, 30)
         if isinstance(error, _Expired):
             self._version = ""
-            return pause if self._failures > 1 else 0.0
+            if self._failures == 1:
+                return 0.0
         self._report(error)
         return max(pause, wanted)
 
@@ -239,10 +248,14 @@ class Feed:
         self.problem = problem_of(error, str(self._client.base_url), f"watch {self._what}")
         self.refused = self.refused or untrusted(error)
         log.log(level, "%s; going on", self.problem.summary)
-        lost = time.monotonic() - self.heard_at > self._timing.lost
-        if (lost and not self.lost) or (self.refused and not self.synced):
+        quiet = time.monotonic() - self.heard_at
+        if quiet > self._timing.lost / 3:
+            self._version = ""  # a server that gives listings only is asked for those
+        self.lost = quiet > self._timing.lost
+        hopeless = self.lost or (self.refused and not self.synced)
+        if hopeless and not self._told:
             self._stirred()
-        self.lost = lost
+        self._told = hopeless
 
 
 def problem_of(error: Exception, server: str, what: str) -> InfrastructureError:
