@@ -8,6 +8,8 @@ digests. A pointer under the output root lets a job id be found after its clean-
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +27,9 @@ from airflow_provider_kinetic.stores.base import Store
 
 MARGIN = 15.0
 """Seconds beyond its grace period that a machine gets to end."""
+
+HEAD_START = 1.0
+"""Seconds that the store gets to take the mark of a cancellation before the job is deleted."""
 
 STATUS = "status.json"
 """Beside the kept result: the final status of the job, with its last output where it did not end well."""
@@ -60,13 +65,21 @@ def cancel(ports: Ports, handle: JobHandle, *, by: str, wait: float = 0.0) -> bo
     """Stop the job and remove its object; artifacts stay. True when its machine has ended within ``wait`` seconds.
 
     A mark is left first, so that a later try knows that the job did not fail but was stopped. A store that does not
-    take it keeps no job alive.
+    take it keeps no job alive: whoever is killed has seconds, and a store that fails is asked for minutes.
     """
+    with ThreadPoolExecutor(1, thread_name_prefix="kinetic-mark") as pool:
+        marking = pool.submit(_leave_marks, ports.store, handle, by)
+        wait_for([marking], timeout=HEAD_START)
+        gone = ports.cluster.delete(handle, wait=wait)
+        marking.result()
+    return gone
+
+
+def _leave_marks(store: Store, handle: JobHandle, by: str) -> None:
     with suppress(StoreError):
-        ports.store.write(handle.artifact(protocol.CANCELLED), _mark(by))
+        store.write(handle.artifact(protocol.CANCELLED), _mark(by))
     with suppress(StoreError):
-        disown(ports.store, handle, by=by)
-    return ports.cluster.delete(handle, wait=wait)
+        disown(store, handle, by=by)
 
 
 def ended(status: JobStatus, by: str) -> JobStatus:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tasks
 from cloud_shop import PATIENCE, CloudShop
+from installation import TaskKey
 from kube import Rule
 from kube.resources import JOBS
 from project import until
 
+from airflow_provider_kinetic.lifecycle import cleanup
 from airflow_provider_kinetic.model.errors import ClusterError, JobConflict, JobTimeout, KineticError, StoreError
 
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
@@ -95,6 +100,35 @@ def test_answers_of_the_object_store_that_are_lost(shop: CloudShop, deferrable: 
         shop.cloud.gcs.lose_reply(kind, times=2)
     shop.job(QUICK, deferrable=deferrable)
     ran_once(shop, shop.run())
+
+
+def test_a_store_that_does_not_answer_keeps_no_job_alive(shop: CloudShop) -> None:
+    """A worker that is killed has five seconds, and the store takes no mark for longer."""
+    shop.job(GATED, deferrable=True)
+    key = TaskKey("shop", "job", "run_1")
+    shop.db.queue(key)
+    tasks.work(shop.load("job"), shop.db, key)
+    handle = shop.handle()
+    marked: list[bool] = []
+
+    class Silent:
+        """Takes no mark before the job is gone."""
+
+        def __init__(self, store: Any) -> None:
+            self._store = store
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+            until(lambda: not shop.jobs, PATIENCE)
+            marked.append(True)
+            self._store.write(uri, data, if_absent=if_absent)
+
+    ports = shop.ports
+    assert cleanup.cancel(replace(ports, store=Silent(ports.store)), handle, by="a test", wait=PATIENCE)
+    assert marked
+    assert cleanup.mark_of(ports.store, handle) is not None
 
 
 def test_a_bucket_that_does_not_exist(shop: CloudShop) -> None:
