@@ -249,8 +249,8 @@ class Feed:
         self.refused = self.refused or untrusted(error)
         log.log(level, "%s; going on", self.problem.summary)
         quiet = time.monotonic() - self.heard_at
-        if quiet > self._timing.lost / 3:
-            self._version = ""  # a server that gives listings only is asked for those
+        if quiet > self._timing.lost / 3 or isinstance(error, TimeoutError):
+            self._version = ""  # where no stream gets through, listings tell what happens
         self.lost = quiet > self._timing.lost
         hopeless = self.lost or (self.refused and not self.synced)
         if hopeless and not self._told:
