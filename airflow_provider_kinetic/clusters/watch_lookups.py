@@ -11,7 +11,7 @@ import httpx
 
 from airflow_provider_kinetic.clusters import kubernetes_api as api
 from airflow_provider_kinetic.clusters.kubernetes_api import paths
-from airflow_provider_kinetic.clusters.watch_cache import LISTED, Cache, Entry
+from airflow_provider_kinetic.clusters.watch_cache import Cache, Entry
 from airflow_provider_kinetic.clusters.watch_objects import JOB, POD, pruned
 from airflow_provider_kinetic.clusters.watch_stream import ServerClock, problem_of
 from airflow_provider_kinetic.model.kubernetes.objects import entries
@@ -75,7 +75,8 @@ class Lookups:
             return  # the watch has told of it meanwhile
         job = await self._get(paths.job(self._namespace, entry.name), {}, "get jobs.batch")
         if job is None:
-            entry.lose()
+            if entry.fetched_at is not None:  # the watch knows of no other that was made since
+                entry.lose()
             return
         pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
         watched = entry.known and entry.fetched_at is None
@@ -87,7 +88,7 @@ class Lookups:
     async def _pods(self, entry: Entry) -> None:
         pods = await self._get(paths.pods(self._namespace), paths.of_job(entry.name), "list pods")
         for pod in entries(pods, "items"):
-            self._cache.tell_pod(LISTED, pruned(pod, POD))
+            self._cache.tell_pod(FETCHED, pruned(pod, POD))
         entry.confirmed = True
 
     async def _get(self, path: str, query: Mapping[str, str], what: str) -> dict[str, Any] | None:

@@ -246,6 +246,32 @@ def test_what_nobody_follows_leaves_nothing():
     assert cache.entries == {}
 
 
+@pytest.mark.parametrize("pods_first", [False, True])
+def test_what_was_deleted_while_nobody_listened_leaves_nothing(pods_first):
+    cache = Cache()
+    cache.tell_job("ADDED", version(COMPLETE, 1))
+    cache.tell_pod("ADDED", version(pod_of(a_pod("Succeeded", terminated(0, "Completed", REPORT))), 2))
+    listings = [lambda: cache.only_jobs(set()), lambda: cache.only_pods(set())]
+    for listing in reversed(listings) if pods_first else listings:
+        listing()
+
+    assert cache.entries == {}
+
+
+def test_a_job_that_was_unknown_for_a_while_keeps_its_numbers():
+    cache = Cache()
+    cache.entry(NAME).followers.append(lambda: None)
+    owned = {"ownerReferences": [{"kind": "Job", "uid": "6c1a"}]}
+    cache.tell_job("ADDED", version(a_job(), 1))
+    gone = version(pod_of(a_pod("Running", running(3), conditions=DISRUPTED)), 2, **owned)
+    cache.tell_pod("ADDED", gone)
+    cache.tell_pod("DELETED", gone)
+    cache.only_jobs(set())
+    cache.tell_job("ADDED", version(a_job(), 3))
+
+    assert cache.entry(NAME).status(NOW).attempts == 1
+
+
 def test_a_change_that_says_nothing_new_stirs_nobody():
     stirred = []
     entry = Entry(NAME)
