@@ -8,9 +8,11 @@ rights. The first follower opens a watch, the last one closes it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,8 @@ from airflow_provider_kinetic.clusters.watch_stream import TIMING, Feed, ServerC
 from airflow_provider_kinetic.model.errors import ClusterError, InfrastructureError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus
+
+log = logging.getLogger(__name__)
 
 POLLED = "pathways"
 """Backend of upstream's LeaderWorkerSets: few, and of another kind (contract 8.3)."""
@@ -128,7 +132,8 @@ class _Watch:
         self._lookups = Lookups(self._cache, self._clock, namespace)
         self._explainer = Explainer(self._lookups.events, timing)
         self._news = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._run(), context=Context())
+        """In no trigger's context: what it logs is not about the job that happened to come first."""
 
     # Who follows.
 
@@ -233,30 +238,44 @@ class _Watch:
     # The task of it all.
 
     async def _run(self) -> None:
-        async with await self._connected() as client:
-            self._lookups.client = client
-            parts = (
-                (paths.jobs, "jobs.batch", JOB, _Part(self._cache.tell_job, self._cache.only_jobs)),
-                (paths.pods, "pods", POD, _Part(self._cache.tell_pod, self._cache.only_pods)),
-            )
-            self._feeds = tuple(
-                Feed(
-                    client,
-                    path(self._namespace),
-                    what,
-                    self._namespace,
-                    shape,
-                    part,
-                    self.timing,
-                    self._clock,
-                    self._stir_all,
-                )
-                for path, what, shape, part in parts
-            )
-            async with asyncio.TaskGroup() as tasks:
-                for feed in self._feeds:
-                    tasks.create_task(feed.run())
-                tasks.create_task(self._explainer.run())
+        """For ever, whatever breaks: those who follow would wait in vain for a watch that has ended."""
+        while True:
+            self._began = time.monotonic()
+            try:
+                async with await self._connected() as client:
+                    await self._hear(client)
+            except Exception as error:
+                self._problem = problem_of(error, self._access.server, "watch jobs.batch")
+                self._stir_all()
+                with suppress(Exception):  # logging itself may be what breaks
+                    log.warning("%s It begins anew.", self._problem.summary, exc_info=error)
+            await asyncio.sleep(self.timing.longest_pause)
+
+    async def _hear(self, client: httpx.AsyncClient) -> None:
+        """Until one of the tasks ends, which none ever should.
+
+        :raises ClusterError: it did.
+        """
+        self._lookups.client = client
+        parts = (
+            (paths.jobs, "jobs.batch", JOB, _Part(self._cache.tell_job, self._cache.only_jobs)),
+            (paths.pods, "pods", POD, _Part(self._cache.tell_pod, self._cache.only_pods)),
+        )
+        common = (self.timing, self._clock, self._stir_all)
+        self._feeds = tuple(
+            Feed(client, path(self._namespace), what, self._namespace, shape, part, *common)
+            for path, what, shape, part in parts
+        )
+        endless = [*(feed.run() for feed in self._feeds), self._explainer.run()]
+        tasks = [asyncio.create_task(each) for each in endless]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        task = ended.pop()
+        raise ClusterError("The watch broke off.") from (None if task.cancelled() else task.exception())
 
     async def _connected(self) -> httpx.AsyncClient:
         """A TLS context is made in a thread: it reads files and takes its time."""
@@ -266,8 +285,9 @@ class _Watch:
                 self._problem = None
                 return client
             except Exception as error:
-                self._problem = problem_of(error, self._access.server, "watch jobs.batch")
-                self._stir_all()
+                told, self._problem = self._problem, problem_of(error, self._access.server, "watch jobs.batch")
+                if told is None:
+                    self._stir_all()
             await asyncio.sleep(self.timing.longest_pause)
 
     def _stir_all(self) -> None:

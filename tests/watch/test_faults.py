@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import replace
 
 import pytest
 from followers import TIMING, complete, following, reaches, until
 from kube import KubeServer, Rule
 
+from airflow_provider_kinetic.clusters import watch_stream
 from airflow_provider_kinetic.clusters.access import Access, Token, TokenSource
 from airflow_provider_kinetic.clusters.watch import KubernetesWatcher
 from airflow_provider_kinetic.model.errors import ClusterError
@@ -382,3 +385,54 @@ def test_those_who_follow_hear_of_a_refusal_once(place, server):
             await waiting
 
     complete(scenario())
+
+
+def test_a_watch_that_breaks_in_itself_begins_anew(place, server):
+    """Whatever may go wrong in it, thousands would wait for ever. Here it is the log that cannot be written."""
+    handle = place.submit()
+    broken = []
+
+    class Full(logging.Filter):
+        def filter(self, record):
+            if not broken:
+                broken.append(record)
+                raise OSError("no space left on device")
+            return True
+
+    logger, full = logging.getLogger(watch_stream.__name__), Full()
+
+    async def scenario():
+        async with following(place.watcher(), handle) as subscription:
+            await reaches(subscription, running)
+            await until(lambda: server.requests.open_watches == 2)
+            server.fail(verb="watch", times=1, status=500)
+            server.cut()
+            await until(lambda: broken)
+            place.finish(handle)
+            return await reaches(subscription, over)
+
+    logger.addFilter(full)
+    try:
+        assert complete(scenario()).state is JobState.SUCCEEDED
+    finally:
+        logger.removeFilter(full)
+
+
+def test_what_a_watch_does_is_nothing_that_its_first_follower_does(place, server):
+    """Its log lines would stand in the log of the task that came first, for as long as others wait."""
+    follower = ContextVar("follower", default="nobody")
+    seen = set()
+
+    def fetch():
+        seen.add(follower.get())
+        return Token(server.admin)
+
+    access = replace(place.access(), identity="seen", tokens=TokenSource(fetch))
+
+    async def scenario():
+        follower.set("first")
+        async with following(KubernetesWatcher(access, "default", TIMING), place.submit()) as subscription:
+            await reaches(subscription, running)
+
+    complete(scenario())
+    assert seen == {"nobody"}
