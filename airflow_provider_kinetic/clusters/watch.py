@@ -87,14 +87,19 @@ class _Follower:
     def __init__(self, watch: _Watch, entry: Entry) -> None:
         self.entry = entry
         self._watch = watch
-        self._stirred = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._settling: asyncio.TimerHandle | None = None
         entry.followers.append(self.stir)
 
     def stir(self) -> None:
-        self._stirred.set()
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(SETTLE, self._changed.set)
 
     async def status(self) -> JobStatus:
-        self._stirred.clear()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+        self._changed.clear()
         return await self._watch.status(self.entry)
 
     async def changed(self, longest: float | None = None) -> None:
@@ -102,8 +107,7 @@ class _Follower:
             longest = min(self._watch.timing.unwatched, self._watch.timing.unwatched if longest is None else longest)
         try:
             async with asyncio.timeout(longest):
-                await self._stirred.wait()
-                await asyncio.sleep(SETTLE)
+                await self._changed.wait()
         except TimeoutError:
             pass
 

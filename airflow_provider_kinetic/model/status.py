@@ -8,7 +8,7 @@ never by the observer's: a late observer must not time out a healthy job.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -80,7 +80,8 @@ class JobStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: events, XCom and the CLI carry this."""
-        return {**asdict(self), "state": self.state.value, "reason": self.reason.value}
+        objects = {name: dict(one) for name, one in self.objects.items()}
+        return {**vars(self), "objects": objects, "state": self.state.value, "reason": self.reason.value}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> JobStatus:

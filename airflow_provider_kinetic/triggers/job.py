@@ -93,7 +93,8 @@ class KineticJobTrigger(BaseTrigger):
         handle = JobHandle.from_dict(self.job)
         ports = await shared_ports(handle, self.kinetic_conn_id)
         outcome = await self._observe(handle, ports)
-        await asyncio.sleep(max(0.0, self.fire_after - time.time()))
+        if (early := self.fire_after - time.time()) > 0:
+            await asyncio.sleep(early)
         yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
 
     async def _observe(self, handle: JobHandle, ports: Ports) -> Outcome:
@@ -119,7 +120,7 @@ class KineticJobTrigger(BaseTrigger):
 
     async def cleanup(self) -> None:
         """Whatever ends it: what it has shown is shown once."""
-        if self._cursor is not None:
+        if self._cursor is not None and self._cursor.due_in is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._cursor.save(at_once=True), FAREWELL)
 

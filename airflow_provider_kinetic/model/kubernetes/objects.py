@@ -13,13 +13,13 @@ from typing import Any
 
 def section(raw: Any, *path: str) -> Mapping[str, Any]:
     found = _at(raw, path)
-    return found if isinstance(found, Mapping) else {}
+    return found if _is_object(found) else {}
 
 
 def entries(raw: Any, *path: str) -> list[Mapping[str, Any]]:
     """The objects in a list."""
     found = _at(raw, path)
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list | tuple) else []
+    return [item for item in found if _is_object(item)] if isinstance(found, list | tuple) else []
 
 
 def text(raw: Any, *path: str) -> str:
@@ -47,9 +47,13 @@ def condition(raw: Any, kind: str) -> Mapping[str, Any] | None:
     return next((one for one in held if text(one, "type") == kind), None)
 
 
+def _is_object(raw: Any) -> bool:
+    return type(raw) is dict or isinstance(raw, Mapping)  # the first is quick and nearly always so
+
+
 def _at(raw: Any, path: tuple[str, ...]) -> Any:
     for name in path:
-        if type(raw) is not dict and not isinstance(raw, Mapping):  # the first is quick and nearly always so
+        if not _is_object(raw):
             return None
         raw = raw.get(name)
     return raw

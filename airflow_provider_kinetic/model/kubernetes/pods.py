@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
@@ -41,7 +42,7 @@ class Pod:
     def node(self) -> str:
         return text(self.raw, "spec", "nodeName")
 
-    @property
+    @cached_property
     def disruption(self) -> str:
         """Why the pod was or is being taken away; empty where it was not."""
         found = condition(self.raw, "DisruptionTarget")
@@ -60,7 +61,7 @@ class Pod:
         """Specification of the worker."""
         return _worker(entries(self.raw, "spec", "containers"))
 
-    @property
+    @cached_property
     def container_status(self) -> Mapping[str, Any]:
         return _worker(entries(self.raw, "status", "containerStatuses"))
 
@@ -78,7 +79,7 @@ class Pod:
         )
         return next(blocked, {})
 
-    @property
+    @cached_property
     def terminated(self) -> Mapping[str, Any]:
         """How the worker ended last; empty where it has not."""
         status = self.container_status
@@ -88,7 +89,7 @@ class Pod:
     def exit_code(self) -> int | None:
         return whole(self.terminated, "exitCode")
 
-    @property
+    @cached_property
     def started_at(self) -> float | None:
         """First known start of the worker."""
         status = self.container_status

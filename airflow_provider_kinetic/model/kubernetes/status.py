@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
@@ -83,22 +84,24 @@ class _Observed:
             reason = Reason.RESTARTING
         return JobState.PENDING, reason, message + self._interruptions()
 
-    @property
+    @cached_property
     def gone(self) -> int:
         """Pods that were made before the newest one and do not exist any more: their node was removed.
 
         The newest that an event tells of may only be missing because pods were listed before events.
         """
         made = self.events.created_pods()
+        if not made:
+            return 0
         newest = max((pod.created for pod in self.pods), default=max(made.values(), default=0.0))
         listed = {pod.name for pod in self.pods}
         return sum(at < newest for name, at in made.items() if name not in listed)
 
-    @property
+    @cached_property
     def preemptions(self) -> int:
         return sum(bool(pod.disruption) for pod in self.pods) + self.gone
 
-    @property
+    @cached_property
     def started_at(self) -> float | None:
         starts = [*(pod.started_at for pod in self.pods), self.events.first_start(CONTAINER)]
         return min((at for at in starts if at is not None), default=None)
