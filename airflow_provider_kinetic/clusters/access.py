@@ -40,7 +40,7 @@ class TokenSource:
     def __init__(self, fetch: Callable[[], Token], clock: Callable[[], float] = time.time) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a task that is killed while it waits for a token needs one to end its job
         self._token: Token | None = None
         self._replace_at = 0.0
 

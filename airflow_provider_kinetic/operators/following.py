@@ -50,6 +50,7 @@ class JobFollower(BaseOperator):
     poll_interval: float | None
     kinetic_conn_id: str
 
+    _hook: KineticHook | None = None
     _followed: JobHandle | None = None
     _concluded: JobHandle | None = None
     """It is over, and this leg collects what it left."""
@@ -71,11 +72,11 @@ class JobFollower(BaseOperator):
         from airflow_provider_kinetic.lifecycle.observe import Outcome, drive, watch
 
         hook = KineticHook.of(handle, self.kinetic_conn_id)
-        ports = hook.ports  # opened before `on_kill` may need them: it must not come in the middle of their import
-        self._followed = handle
+        status = status or hook.status(handle)
+        # Only now may `on_kill` need the hook: while it is opened, the handler would wait for locks of its own thread.
+        self._hook, self._followed = hook, handle
         if self._killed and self._taken_down(handle):  # it came while there was no job yet
             raise Killed("The task was killed while its job was submitted.")
-        status = status or hook.status(handle)
         if status.state.terminal:
             return self._conclude(context, handle, Outcome(status))
         if self.deferrable:
@@ -83,7 +84,7 @@ class JobFollower(BaseOperator):
         cancels = self.cancels(handle)
         watching = watch(handle, poll=self._poll(), timeout=self._timeout(context), cancels=cancels)
         try:
-            outcome = drive(watching, ports, say=self._say, show=self._show, sleep=self._sleep)
+            outcome = drive(watching, hook.ports, say=self._say, show=self._show, sleep=self._sleep)
         except AirflowTaskTimeout:
             self._followed = None
             if cancels:
@@ -139,7 +140,8 @@ class JobFollower(BaseOperator):
                 "The worker ends and the task does not: job %s goes on, the next try follows it", handle.job_id
             )
             return False
-        KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the task was killed")
+        hook = self._hook or KineticHook.of(handle, self.kinetic_conn_id)
+        hook.cancel(handle, by="the task was killed")
         self.log.info("Job %s cancelled", handle.job_id)
         return True
 

@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import threading
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import tasks
@@ -15,6 +18,7 @@ from installation import TaskKey
 from project import until
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.hooks.late import late
 from airflow_provider_kinetic.model.errors import JobCancelled, UserCodeError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState
@@ -126,6 +130,31 @@ def test_a_job_deleted_by_hand_is_run_anew_when_its_machine_has_ended(shop: Clou
         result = shop.run()
     assert (result.state, result.value) == ("success", []), result.log
     assert len(set(shop.calls)) == 2
+
+
+def test_a_task_that_is_killed_while_its_cluster_is_opened_takes_its_job_along(shop: CloudShop) -> None:
+    """Whoever opens a cluster holds a lock, and the handler of the signal runs in the same thread."""
+    opening = threading.Lock()
+    killed: list[bool] = []
+
+    def cluster(real: Any) -> Any:
+        assert opening.acquire(timeout=5), "the handler waits for what it has interrupted"
+        try:
+            if shop.jobs and not killed:
+                killed.append(True)
+                shop.db.rows[KEY].state = "failed"
+                os.kill(os.getpid(), signal.SIGTERM)
+            return real
+        finally:
+            opening.release()
+
+    shop.refit(lambda ports: replace(ports, cluster=late(lambda: cluster(ports.cluster))))
+    shop.job(GATED, deferrable=False)
+    result = shop.run()
+    assert result.state == "failed"
+    assert killed
+    assert any("cancelled" in line for line in result.log), result.log
+    until(lambda: not shop.jobs and not shop.pods, PATIENCE)
 
 
 def test_a_task_that_is_killed_while_it_waits_takes_its_job_along(shop: CloudShop) -> None:
