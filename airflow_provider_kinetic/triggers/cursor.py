@@ -26,7 +26,7 @@ class Cursor:
         self._due = 0.0
 
     async def load(self) -> str:
-        """The last log chunk that an earlier life of the trigger has shown; asked for once."""
+        """The last log chunk that this life of the trigger has shown, or an earlier one; asked for once."""
         if self._found is None:
             self._found = "" if self._ti is None else await self._ask()
         return self._found
@@ -40,7 +40,7 @@ class Cursor:
         return cursor_of(found, self._job_id)
 
     def move(self, cursor: str) -> None:
-        self._unsaved = cursor
+        self._found = self._unsaved = cursor
 
     @property
     def due_in(self) -> float | None:

@@ -22,6 +22,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kinetic.hooks.shared import shared_ports
 from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome, watch
+from airflow_provider_kinetic.model.errors import InfrastructureError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.triggers.budget import LineBudget, RequestBudget
 from airflow_provider_kinetic.triggers.cursor import Cursor
@@ -91,23 +92,33 @@ class KineticJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         handle = JobHandle.from_dict(self.job)
-        ports = await shared_ports(handle, self.kinetic_conn_id)
-        outcome = await self._observe(handle, ports)
+        outcome = await self._outcome(handle)
         if (early := self.fire_after - time.time()) > 0:
             await asyncio.sleep(early)
         yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]
 
-    async def _observe(self, handle: JobHandle, ports: Ports) -> Outcome:
+    async def _outcome(self, handle: JobHandle) -> Outcome:
+        """A job that cannot be reached any more is observed once again by what the connection says meanwhile."""
+        self._cursor = Cursor(self.task_instance, handle.job_id)
+        ports = await shared_ports(handle, self.kinetic_conn_id)
+        try:
+            return await self._observe(handle, ports, self._cursor)
+        except InfrastructureError:
+            newer = await shared_ports(handle, self.kinetic_conn_id)
+            if newer is ports:
+                raise
+        return await self._observe(handle, newer, self._cursor)
+
+    async def _observe(self, handle: JobHandle, ports: Ports, cursor: Cursor) -> Outcome:
         timeout = ExecutionTimeout(*self.timeout) if self.timeout else None
         watching = watch(
             handle, poll=self.poll, timeout=timeout, cancels=self.cancel_on_kill, create=self.create
         )  # fmt: skip
-        self._cursor = Cursor(self.task_instance, handle.job_id)
-        live_log = LiveLog(ports, handle.job_id, self._cursor, self._budget, self.poll)
+        live_log = LiveLog(ports, handle.job_id, cursor, self._budget, self.poll)
         followed = ports.watcher.follow(handle) if ports.watcher else None
         try:
             async with followed or nullcontext() as subscription:
-                driver = Driver(ports, subscription, live_log, self._cursor, self._budget.lines, self.log.info)
+                driver = Driver(ports, subscription, live_log, cursor, self._budget.lines, self.log.info)
                 return await driver.drive(watching)
         finally:
             await live_log.close()

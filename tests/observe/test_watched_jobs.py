@@ -9,13 +9,14 @@ import time
 from dataclasses import replace
 
 import pytest
-from followers import complete
+from followers import TIMING, complete
 from kube.resources import JOBS
 from project import until
 from tasks import captured_log
 
+from airflow_provider_kinetic.hooks import platforms, shared
 from airflow_provider_kinetic.hooks.shared import shared_ports
-from airflow_provider_kinetic.lifecycle import cleanup
+from airflow_provider_kinetic.lifecycle import cleanup, observe
 from airflow_provider_kinetic.lifecycle.observe import Outcome
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.manifests import JobManifest
@@ -126,6 +127,31 @@ def test_a_trigger_that_is_cancelled_while_ports_open_leaves_them_to_the_others(
         return await other
 
     assert complete(scenario()) is watched.ports
+
+
+def test_credentials_that_were_replaced_while_a_job_waits_are_taken(watched, live, monkeypatch):
+    """The old ones are refused for good; a job of days must not end with them."""
+    monkeypatch.setattr(shared, "LIFETIME", 0.0)
+    monkeypatch.setattr(observe, "FAILURES", 2)
+    token = watched.place.server.token("replaced")
+    watcher = watched.place.watcher(replace(TIMING, lost=0.5), token=token, identity="replaced")
+    left = [watched.ports, replace(watched.ports, watcher=watcher)]
+    monkeypatch.setitem(platforms.PLATFORMS, "kubernetes", lambda _: left.pop())
+    handle = watched.submit()
+
+    def meanwhile():
+        until(lambda: watched.place.running(handle) and watched.place.server.requests.open_watches == 2)
+        watched.ports.store.write(f"{handle.logs}0001-00000001.log", b"a line\n")
+        time.sleep(0.5)
+        watched.place.server.revoke(token)
+        watched.place.server.cut()
+        until(lambda: not left)
+        watched.finish(handle)
+
+    payload, log = live(watched.trigger(handle, poll=0.05), meanwhile)
+
+    assert payload["status"]["state"] == "SUCCEEDED"
+    assert log.count("a line") == 1
 
 
 # Creating.
