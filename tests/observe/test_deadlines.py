@@ -16,6 +16,9 @@ from airflow_provider_kinetic.model.status import JobState, Reason
 
 GATED = "def f(): at_the_gate('{gate}')"
 
+ENOUGH = 4.0
+"""Seconds in which also a busy machine submits a job."""
+
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
 
 
@@ -26,7 +29,7 @@ def cancelled(shop, handle):
 
 @modes
 def test_execution_timeout(shop, deferrable):
-    shop.job(GATED, deferrable=deferrable, execution_timeout=timedelta(seconds=1.5))
+    shop.job(GATED, deferrable=deferrable, execution_timeout=timedelta(seconds=ENOUGH))
 
     error = shop.run().error
 
@@ -87,8 +90,9 @@ with DAG("shop", schedule=None) as dag:
     assert cancelled(shop, shop.handle())
 
 
-def test_a_worker_that_airflow_interrupts_takes_its_job_along(shop):
-    """A look that takes longer than there is time: only Airflow's own alarm can end it."""
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_worker_that_airflow_interrupts_takes_its_job_along(shop, answered):
+    """A look, the first or a later one, that takes longer than there is time: only Airflow's own alarm can end it."""
 
     class Slow:
         def __init__(self, cluster):
@@ -99,12 +103,12 @@ def test_a_worker_that_airflow_interrupts_takes_its_job_along(shop):
 
         def status(self, handle):
             self.looks += 1
-            if self.looks > 1:
+            if self.looks > answered:
                 time.sleep(60)
             return self.cluster.status(handle)
 
     shop.refit(lambda ports: replace(ports, cluster=Slow(ports.cluster)))
-    shop.job(GATED, execution_timeout=timedelta(seconds=1.5))
+    shop.job(GATED, execution_timeout=timedelta(seconds=ENOUGH))
 
     error = shop.run().error
 

@@ -223,18 +223,3 @@ def test_what_takes_its_time_is_done_in_threads(place, server):
             return await reaches(subscription, lambda status: status.state.terminal)
 
     assert complete(scenario()).state is JobState.SUCCEEDED
-
-
-def test_an_answer_that_was_overtaken_by_the_watch_hides_no_job(place, server):
-    """The Job is made while somebody asks for it."""
-    server.fail(verb="get", resource="jobs", status=404, reason="NotFound", delay=1.0)
-    handle = place.handle("job-soon")
-
-    async def scenario():
-        async with following(place.watcher(), handle) as subscription:
-            asking = asyncio.create_task(subscription.status())
-            await until(lambda: server.requests.open_watches == 2)
-            place.submit("job-soon")
-            return await asking
-
-    assert complete(scenario()).state is not JobState.NOT_FOUND
