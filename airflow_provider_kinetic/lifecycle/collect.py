@@ -83,6 +83,17 @@ def locate(store: Store, handle: JobHandle, name: str) -> str:
     raise ObjectMissing(handle.artifact(name))
 
 
+def prove(ports: Ports, handle: JobHandle, status: JobStatus) -> str:
+    """URI of the result object, without which no job has succeeded (``design`` 3.9); nothing is downloaded.
+
+    :raises KineticError: there is none, and why.
+    """
+    try:
+        return locate(ports.store, handle, handle.result_name)
+    except ObjectMissing:
+        raise without_result(ports, handle, status) from None
+
+
 def reference(store: Store, handle: JobHandle, status: JobStatus) -> Reference:
     """The reference to the value; nothing is downloaded. Its URI is the one that outlives the clean-up."""
     entry = status.objects.get(handle.result_name, {})
@@ -101,10 +112,7 @@ def collect(ports: Ports, handle: JobHandle, status: JobStatus, *, trust_bucket:
     :raises ResultUnreadable: the value's type cannot be imported here.
     """
     expected = status.objects.get(handle.result_name, {}).get("sha256")
-    try:
-        uri = locate(ports.store, handle, handle.result_name)
-    except ObjectMissing:
-        raise without_result(ports, handle, status) from None
+    uri = prove(ports, handle, status)
     if expected is None and not trusted(handle, trust_bucket):
         raise _unchecked(ports, handle, status, uri)
     try:

@@ -27,17 +27,20 @@ class Collecting(Protocol):
 def value_of(operator: Collecting, hook: KineticHook, handle: JobHandle, status: JobStatus) -> Any:
     """The value to push; None when nothing is pushed, and then nothing is downloaded.
 
-    :raises KineticError: the job failed; the remote traceback is in the task log.
+    :raises KineticError: the job failed, or left no result object, wanted or not; the remote traceback is in the task
+        log.
     """
     from airflow_provider_kinetic.lifecycle import collect
 
     entry = status.objects.get(handle.result_name, {})
     succeeded = status.state is JobState.SUCCEEDED
     if succeeded and not operator.do_xcom_push:
+        collect.prove(hook.ports, handle, status)
         return None
     limit = load_settings().xcom_max_bytes
     multiple = bool(getattr(operator, "multiple_outputs", False))
     if succeeded and not multiple and (entry.get("json") is False or (entry.get("size") or 0) > 4 * limit):
+        collect.prove(hook.ports, handle, status)
         return collect.reference(hook.ports.store, handle, status).to_dict()
     value = collected(operator.log, hook, handle, status, operator.trust_bucket)
     if not operator.do_xcom_push:

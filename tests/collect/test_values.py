@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 from bombs import bomb
+from installation import TaskKey
+from project import until
 from shop import same_json
+from tasks import run, watch, work
 
 from airflow_provider_kinetic.hooks.kinetic import load_result
-from airflow_provider_kinetic.model.errors import ArtifactCorrupt, ResultUnreadable
+from airflow_provider_kinetic.model.errors import ArtifactCorrupt, ResultGone, ResultUnreadable
+from airflow_provider_kinetic.model.status import JobState
 
 STRANGER = """
 def f():
@@ -131,3 +135,25 @@ def test_multiple_outputs_that_are_no_xcoms_are_an_error(shop, value):
 
     assert result.state == "failed"
     assert "`multiple_outputs`" in str(result.error)
+
+
+@pytest.mark.parametrize(
+    ("function", "push"),
+    [("def f(): return 42", False), ("def f(): return {'odd': {1, 2}}", True)],
+    ids=["nobody wants it", "by reference"],
+)
+def test_without_its_result_no_job_has_succeeded(shop, function, push):
+    """Also where nobody would open it: a task that is green stands for a value that is there."""
+    shop.job(function, do_xcom_push=push, deferrable=True)
+    key = TaskKey("shop", "job", "run_1")
+    shop.db.queue(key)
+    work(shop.load("job"), shop.db, key)
+    handle = shop.handle()
+    until(lambda: shop.ports.cluster.status(handle).state is JobState.SUCCEEDED)
+    shop.ports.store.delete(handle.artifact(handle.result_name))
+    watch(shop.db, key)
+
+    result = run(shop.load("job"), shop.db)
+
+    assert result.state == "failed"
+    assert isinstance(result.error, ResultGone)
