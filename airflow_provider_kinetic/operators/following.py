@@ -69,6 +69,18 @@ class JobFollower(BaseOperator):
 
     def follow(self, context: Context, handle: JobHandle, status: JobStatus | None = None) -> Any:
         """Wait for the job's end, then :meth:`finish`. ``status`` is a final one that is known already."""
+        try:
+            outcome = self._outcome(context, handle, status)
+        except AirflowTaskTimeout:
+            self._followed = None
+            if self.cancels(handle):
+                hook = self._hook or KineticHook.of(handle, self.kinetic_conn_id)
+                hook.cancel(handle, by="execution_timeout")
+            raise
+        return self._conclude(context, handle, outcome)
+
+    def _outcome(self, context: Context, handle: JobHandle, status: JobStatus | None) -> Outcome:
+        """How the job ended, in the worker; a deferrable task that has to wait leaves it here."""
         from airflow_provider_kinetic.lifecycle.observe import Outcome, drive, watch
 
         hook = KineticHook.of(handle, self.kinetic_conn_id)
@@ -78,19 +90,12 @@ class JobFollower(BaseOperator):
         if self._killed and self._taken_down(handle):  # it came while there was no job yet
             raise Killed("The task was killed while its job was submitted.")
         if status.state.terminal:
-            return self._conclude(context, handle, Outcome(status))
+            return Outcome(status)
         if self.deferrable:
             self._defer(context, handle)
-        cancels = self.cancels(handle)
-        watching = watch(handle, poll=self._poll(), timeout=self._timeout(context), cancels=cancels)
-        try:
-            outcome = drive(watching, hook.ports, say=self._say, show=self._show, sleep=self._sleep)
-        except AirflowTaskTimeout:
-            self._followed = None
-            if cancels:
-                hook.cancel(handle, by="execution_timeout")
-            raise
-        return self._conclude(context, handle, outcome)
+        timeout, cancels = self._timeout(context), self.cancels(handle)
+        watching = watch(handle, poll=self._poll(), timeout=timeout, cancels=cancels)
+        return drive(watching, hook.ports, say=self._say, show=self._show, sleep=self._sleep)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:
         """Second leg of a deferred task: the job is over, or its deadline has passed."""
