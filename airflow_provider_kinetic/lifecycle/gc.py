@@ -7,6 +7,7 @@ task, and where it cannot be sure it keeps the job: a job too many costs money, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from airflow_provider_kinetic.clusters.base import JobSummary
 from airflow_provider_kinetic.lifecycle.manifest import ANNOTATION
 from airflow_provider_kinetic.model.spec import TaskIdentity
 
+_INDEX = re.compile(r"-1|[0-9]{1,9}")
 _OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
@@ -88,11 +90,13 @@ def judge_all(
 
 
 def owner(job: JobSummary) -> TaskIdentity | None:
-    """The task instance that a job's annotations name; None for jobs of upstream's client."""
+    """The task instance that a job's annotations name; None for jobs of upstream's client, or where they name none."""
     said = {key: job.annotations.get(f"{ANNOTATION}/{key}") for key in ("dag", "task", "run")}
     if not all(said.values()):
         return None
     index = job.annotations.get(f"{ANNOTATION}/map-index", "-1")
+    if not _INDEX.fullmatch(index):
+        return None
     return TaskIdentity(
         dag_id=str(said["dag"]), task_id=str(said["task"]), run_id=str(said["run"]), map_index=int(index)
     )
@@ -126,6 +130,8 @@ def judge(job: JobSummary, installation: str, task: TaskFacts | None, *, older_t
 
 def _whose(job: JobSummary) -> str:
     said = job.annotations.get(f"{ANNOTATION}/installation")
+    if said and owner(job) is None:
+        return "its annotations name no task"
     return f"of the installation {said}" if said else "not submitted by this provider"
 
 

@@ -83,6 +83,8 @@ def test_a_job_of_ours(status: JobStatus, task: TaskFacts | None, action: Action
         {**OURS, "airflow-provider-kinetic/installation": "elsewhere"},
         {**OURS, "airflow-provider-kinetic/installation": ""},
         {"airflow-provider-kinetic/installation": "home"},
+        {**OURS, "airflow-provider-kinetic/map-index": "first"},
+        {**OURS, "airflow-provider-kinetic/map-index": "9" * 30},
     ],
 )
 @pytest.mark.parametrize("status", [RUNNING, FAILED_LONG_AGO])
