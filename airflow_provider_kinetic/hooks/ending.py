@@ -39,8 +39,10 @@ def clean(hook: KineticHook, handle: JobHandle, *, by: str, halves: Halves | Non
     hook.cleanup(handle, by=by, halves=halves, known=status_of(hook, handle), force=False)
 
 
-def end(hook: KineticHook, job: JobSummary, *, cancel: bool, by: str) -> None:
+def end(hook: KineticHook, job: JobSummary, *, cancel: bool, by: str) -> bool:
     """Cancel a job of a listing, or only remove what it left.
+
+    False when its machine has been told to end and has not ended yet: what it leaves can only be removed later.
 
     :raises JobNotFound: the store knows nothing of it.
     :raises JobConflict: the store knows that id as the name of another object, so a label lies.
@@ -53,6 +55,7 @@ def end(hook: KineticHook, job: JobSummary, *, cancel: bool, by: str) -> None:
             advice="Nothing was done. Find out who made the object.",
         )
     hook = KineticHook.of(handle, hook.kinetic_conn_id)
-    if cancel:
-        hook.cancel(handle, by=by, wait=longest_wait(handle))
+    if cancel and not hook.cancel(handle, by=by, wait=longest_wait(handle)):
+        return False
     clean(hook, handle, by=by)
+    return True

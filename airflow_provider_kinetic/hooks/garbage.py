@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 """Jobs that are ended at one time: each may take its grace period."""
 
+_STOPPING = "still being stopped, the next gc cleans it"
 _DONE = {Action.CANCEL: "cancelled", Action.REMOVE: "removed"}
 
 
@@ -57,7 +58,7 @@ def _carry_out(hook: KineticHook, by: str, each: Judged) -> Judged:
     if not each.due:
         return each
     try:
-        end(hook, each.job, cancel=each.verdict.action is Action.CANCEL, by=by)
+        over = end(hook, each.job, cancel=each.verdict.action is Action.CANCEL, by=by)
     except KineticError as error:
         return replace(each, outcome=f"failed: {error.summary}", failed=True)
-    return replace(each, outcome=_DONE[each.verdict.action])
+    return replace(each, outcome=_DONE[each.verdict.action] if over else _STOPPING)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tables import Tables
 
+from airflow_provider_kinetic.hooks import platforms
+from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.status import JobState
+from airflow_provider_kinetic.model.target import Target
 
 
 @pytest.fixture
@@ -87,6 +91,37 @@ def test_one_failure_does_not_spare_the_others(desk: Any, tables: Tables) -> Non
     done = gc(desk, code=1)
     assert done[broken.job_id]["outcome"].startswith("failed: There is no job")
     assert done[gone.job_id]["outcome"] == "cancelled"
+
+
+class OnALostNode:
+    """A cluster whose machines have been told to end, and nobody hears of them."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster = cluster
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cluster, name)
+
+    def delete(self, handle: Any, *, wait: float = 0.0) -> bool:  # noqa: ARG002
+        return False
+
+
+def test_a_machine_that_has_not_ended_yet_is_no_error(
+    desk: Any, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables.run()
+    gone = desk.submit_and_start(task_id="gone")
+    local = platforms.PLATFORMS["local"]
+
+    def opened(target: Target) -> Ports:
+        ports = local(target)
+        return replace(ports, cluster=OnALostNode(ports.cluster))
+
+    with monkeypatch.context() as lost:
+        lost.setitem(platforms.PLATFORMS, "local", opened)
+        assert gc(desk)[gone.job_id]["outcome"] == "still being stopped, the next gc cleans it"
+    assert gc(desk)[gone.job_id]["outcome"] == "cancelled"
+    assert gc(desk) == {}
 
 
 @pytest.mark.usefixtures("tables")
