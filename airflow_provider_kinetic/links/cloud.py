@@ -7,12 +7,16 @@ hold, the host stays the console's.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
 CONSOLE = "https://console.cloud.google.com"
 _ON_GKE = ("gke", None)
 """Platforms whose jobs run there; upstream's client, which submits nowhere else, says none."""
+
+AHEAD = timedelta(days=1)
+"""How far the clock of whoever submitted may be ahead of Google's before lines of a job are missing."""
 
 
 def job(handle: Mapping[str, Any]) -> str:
@@ -38,9 +42,18 @@ def logs(handle: Mapping[str, Any]) -> str:
         'labels."k8s-pod/job-name"': handle.get("k8s_name"),
     }
     lines = [f"{name}={_literal(value)}" for name, value in wanted.items()]
-    if handle.get("created_at"):
-        lines.append(f"timestamp>={_literal(handle['created_at'])}")
+    if begin := _begin(handle):
+        lines.append(f"timestamp>={_literal(begin)}")
     return f"{CONSOLE}/logs/query;query={_quoted(chr(10).join(lines))}{_project(handle)}"
+
+
+def _begin(handle: Mapping[str, Any]) -> str:
+    """Well before the job's first line, whose time is that of another clock; empty where no time is known."""
+    try:
+        submitted = datetime.fromisoformat(str(handle.get("created_at")))
+        return (submitted.replace(tzinfo=submitted.tzinfo or UTC) - AHEAD).isoformat()
+    except (ValueError, OverflowError):
+        return ""
 
 
 def outputs(handle: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ def test_a_group_of_hosts_has_no_page_of_its_own() -> None:
 
 
 def test_its_logs_since_its_submission() -> None:
+    """With a day to spare: the time of a line is not by the clock of whoever submitted."""
     url = urlsplit(cloud.logs(GKE))
     path, _, query = url.path.partition(";query=")
     assert (path, parse_qs(url.query)) == ("/logs/query", {"project": ["acme"]})
@@ -57,8 +58,13 @@ def test_its_logs_since_its_submission() -> None:
         'resource.labels.cluster_name="trainer"',
         'resource.labels.namespace_name="team"',
         'labels."k8s-pod/job-name"="kinetic-job-1"',
-        'timestamp>="2026-01-01T00:00:00Z"',
+        'timestamp>="2025-12-31T00:00:00+00:00"',
     ]
+
+
+@pytest.mark.parametrize("told", [None, "", "yesterday", 7, "0001-01-01T00:00:00Z"])
+def test_its_logs_where_no_time_is_known(told: Any) -> None:
+    assert "timestamp" not in cloud.logs({**GKE, "created_at": told})
 
 
 def test_its_objects() -> None:
