@@ -27,7 +27,11 @@ from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
 
 FAILURES = 20
-"""Looks in a row that may fail before the observation does: with the pauses between them some 15 minutes."""
+"""Looks in a row that may fail before the observation does.
+
+The pauses between them come to some 18 minutes. A server that refuses at once adds nothing; one that is silent lets
+each look take the cluster's own patience (90 s, ``clusters.kubernetes_session``), which makes some 50 minutes of it.
+"""
 
 LONGEST_PAUSE = 60.0
 """Seconds between two looks while the cluster does not answer."""
