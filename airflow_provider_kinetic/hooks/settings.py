@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.parameters import LARGEST
 
 SECTION = "kinetic"
 
@@ -74,6 +75,7 @@ _KINDS: dict[str, tuple[Callable[[str], object], str]] = {
     "str": (str, "a text"),
 }
 _CHOICES = {"cleanup": ("on_success", "always", "never")}
+_AMOUNTS = {"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "poll_interval", "min_dwell"}
 _AT_LEAST_ONE = {"max_parallel", "xcom_max_bytes", "log_lines_per_second"}
 
 
@@ -85,6 +87,8 @@ def _convert(name: str, text: str, annotation: str) -> object:
         raise _bad(name, text, meaning) from None
     if isinstance(value, int | float) and not value >= (1 if name in _AT_LEAST_ONE else 0):
         raise _bad(name, text, f"{meaning}, at least {1 if name in _AT_LEAST_ONE else 0}")
+    if name in _AMOUNTS and isinstance(value, int | float) and value > LARGEST:
+        raise _bad(name, text, f"{meaning}, at most {LARGEST}")
     choices = _CHOICES.get(name)
     if choices and value not in choices:
         raise _bad(name, text, "one of " + ", ".join(choices))

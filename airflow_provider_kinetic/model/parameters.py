@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, get_args
@@ -79,6 +78,10 @@ PREBUILT = "prebuilt"
 
 _BACKENDS = ("gke", "pathways")
 _AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "max_preemptions")
+LARGEST = 10**9
+"""Of a duration in seconds (31 years) or a count: Kubernetes reckons with nanoseconds in 64 bits, and overflows above
+nine times as many."""
+
 _DICTS = ("labels", "requests", "secret_env", "pod_override")
 _NAMES = ("service_account", "priority_class", "queue_name")
 
@@ -124,9 +127,9 @@ def _check_values(asked: Mapping[str, Any]) -> None:
     for name in _AMOUNTS:
         value = asked.get(name, 0)
         amount = value.total_seconds() if isinstance(value, timedelta) else value
-        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < math.inf:
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= LARGEST:
             kind = "a number" if name == "max_preemptions" else "seconds or a timedelta"
-            raise ConfigurationError(f"`{name}` is {value!r}; it must be {kind}, 0 or more.")
+            raise ConfigurationError(f"`{name}` is {value!r}; it must be {kind}, 0 or more, at most {LARGEST}.")
     names = asked.get("capture_env_vars")
     if isinstance(names, str):
         raise ConfigurationError(f"`capture_env_vars` is {names!r}; it must be a list: [{names!r}].")

@@ -96,10 +96,15 @@ def test_an_accelerator_that_does_not_exist_is_an_error_everywhere(platform: Pla
 
 
 @pytest.mark.parametrize("name", AMOUNTS)
-@pytest.mark.parametrize("value", [-1, timedelta(seconds=-1), math.inf, math.nan, "10", True])
+@pytest.mark.parametrize("value", [-1, timedelta(seconds=-1), math.inf, math.nan, timedelta.max, 1e10, "10", True])
 def test_an_amount_that_cannot_be_meant_is_an_error(name: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=f"`{name}` is .*0 or more"):
         check("local", {name: value})
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_an_amount_that_is_nearly_for_ever(name: str) -> None:
+    assert check("local", {name: 10**9}) == []
 
 
 def test_one_name_is_no_list_of_names() -> None:
