@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 REREAD = 60.0
 """Seconds after which a token in a file is read again: the kubelet replaces it long before its end."""
+
+PATIENCE = 60.0
+"""Seconds that a plugin has for a credential: until then everybody who needs the token waits for it."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,16 @@ class _Loaded:
 
         self._loader = loader
         self._found = Configuration()
-        loader.load_and_set(self._found)
+        try:
+            _within(PATIENCE, lambda: loader.load_and_set(self._found))
+        except _Hangs:
+            plugin = self.section("users", "user").get("exec")
+            who = f"`exec` plugin {plugin.get('command')!r}" if plugin else "login"
+            raise ClusterError(
+                f"The {who} of the kubeconfig gave no credential within {PATIENCE:g} s.",
+                advice="Run it by hand as the user that runs Airflow, without a terminal. Does it ask for something, or"
+                " wait for a server that cannot be reached?",
+            ) from None
 
     def section(self, kind: str, name: str) -> dict[str, Any]:
         """The cluster or the user of the context."""
@@ -170,6 +184,30 @@ class _Loaded:
         if expiry is not None:
             return float(expiry.timestamp())
         return soon() if user.get("tokenFile") and not user.get("token") else float("inf")
+
+
+class _Hangs(Exception):
+    """There was no answer in time."""
+
+
+def _within(seconds: float, work: Callable[[], None]) -> None:
+    """Do the work in a thread of its own, which is left behind when it takes longer.
+
+    :raises _Hangs: it takes longer.
+    """
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="kinetic-kubeconfig", daemon=True).start()
+    if not wait([done], seconds).done:
+        raise _Hangs
+    done.result()
 
 
 def soon() -> float:

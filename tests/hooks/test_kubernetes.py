@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kube.rbac import Rule
 
 from airflow_provider_kinetic.clusters import clients
 from airflow_provider_kinetic.clusters.access import Access, Bearer
+from airflow_provider_kinetic.hooks import kubeconfig as kubeconfig_of_ours
 from airflow_provider_kinetic.hooks.kubernetes import KineticKubernetesHook
 from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, ConnectionError_
 
@@ -184,6 +186,33 @@ def test_a_plugin_that_is_not_installed(connect: Any, config: dict[str, Any]) ->
     connect("k", "kubernetes", kube_config=config)
     with pytest.raises(ClusterError, match="gke-gcloud-auth-plugin-not-here"):
         KineticKubernetesHook("k").access()
+
+
+HANGING = """
+import pathlib, time
+end = time.monotonic() + 20
+while time.monotonic() < end and not pathlib.Path({gate!r}).exists():
+    time.sleep(0.05)
+"""
+
+
+def test_a_plugin_that_hangs_does_not_stall_who_needs_its_token(
+    connect: Any, config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubeconfig_of_ours, "PATIENCE", 0.2)
+    gate, program = tmp_path / "gate", tmp_path / "plugin.py"
+    program.write_text(HANGING.format(gate=str(gate)))
+    version = "client.authentication.k8s.io/v1"
+    config["users"][0]["user"] = {"exec": {"apiVersion": version, "command": sys.executable, "args": [str(program)]}}
+    connect("k", "kubernetes", kube_config=config)
+    try:
+        with pytest.raises(ClusterError, match=f"{sys.executable}.* within 0.2 s"):
+            KineticKubernetesHook("k").access()
+    finally:
+        gate.touch()
+        for thread in threading.enumerate():
+            if thread.name == "kinetic-kubeconfig":
+                thread.join(30)
 
 
 def test_a_proxy_and_no_verification(connect: Any, config: dict[str, Any]) -> None:
