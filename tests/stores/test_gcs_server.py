@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from gcs_server import GcsServer
 from google.api_core.exceptions import BadRequest, MethodNotImplemented, NotFound, PreconditionFailed
@@ -98,3 +99,18 @@ def test_what_it_does_not_know_is_remembered(gcs: GcsServer, bucket: Bucket) -> 
         list(bucket.list_blobs(versions=True))
     assert len(gcs.unknown) == 2
     gcs.unknown.clear()
+
+
+def test_what_gcsfs_and_tensorstore_ask_for(gcs: GcsServer) -> None:
+    """Chunks by POST, a move, and only what is not known yet."""
+    place = f"{gcs.url}/upload/storage/v1/b/tests/o"
+    began = httpx.post(place, params={"uploadType": "resumable", "name": "draft"}, json={})
+    sent = httpx.post(began.headers["Location"], content=b"12345", headers={"Content-Range": "bytes 0-4/5"})
+    assert sent.json()["size"] == "5"
+    at = f"{gcs.url}/storage/v1/b/tests/o"
+    moved = httpx.post(f"{at}/draft/moveTo/o/final").json()
+    assert gcs.buckets["tests"].names() == ["final"]
+    again = httpx.get(f"{at}/final", params={"alt": "media", "ifGenerationNotMatch": moved["generation"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert httpx.get(f"{at}/final", params={"alt": "media", "ifGenerationNotMatch": "0"}).content == b"12345"
+    assert gcs.unknown == []

@@ -20,6 +20,7 @@ PERMISSIONS = {
     "cancel": ("storage.objects.create",),
     "rewrite": ("storage.objects.get", "storage.objects.create"),
     "copy": ("storage.objects.get", "storage.objects.create"),
+    "move": ("storage.objects.move", "storage.objects.create"),
     "compose": ("storage.objects.get", "storage.objects.create"),
 }
 """Kinds of requests and what they take (a request for the wrong kind is a mistake of the test)."""

@@ -81,6 +81,9 @@ class Preconditions:
     def check(self, found: StoredObject | None) -> None:
         self._compare("GenerationMatch", found.generation if found else 0)
         self._compare("MetagenerationMatch", found.metageneration if found else 0)
+        unwanted = self.query.get(self.prefix + "GenerationNotMatch")
+        if unwanted is not None and int(unwanted) == (found.generation if found else 0):
+            raise ApiError(304, "Not modified", "notModified")
 
     def _compare(self, name: str, actual: int) -> None:
         wanted = self.query.get(self.prefix + name)
