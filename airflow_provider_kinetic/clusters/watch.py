@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import Context
@@ -39,6 +40,9 @@ PROOFS = 5
 """Times that pods are asked for to explain how a job ended."""
 SETTLE = 0.05
 """Seconds: changes come in bursts (a pod ends, its Job counts it, its Job is complete), and one look serves all."""
+
+AT_ONCE = 10
+"""Followers that are told in one turn of the event loop: a few milliseconds of work for those who wait."""
 
 
 class KubernetesWatcher:
@@ -81,6 +85,29 @@ async def _surely(closing: Coroutine[Any, Any, None]) -> None:
     await asyncio.shield(task)
 
 
+class _Settling:
+    """Followers whose jobs have changed, told after a moment, in order and a few at a time."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, _Follower]] = deque()
+
+    def add(self, follower: _Follower) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting.append((loop.time() + SETTLE, follower))
+        if len(self._waiting) == 1:
+            loop.call_later(SETTLE, self._tell)
+
+    def _tell(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for _ in range(AT_ONCE):
+            if not self._waiting or self._waiting[0][0] > now:
+                break
+            self._waiting.popleft()[1].tell()
+        if self._waiting:
+            loop.call_at(self._waiting[0][0], self._tell)
+
+
 class _Follower:
     """One subscription."""
 
@@ -88,17 +115,20 @@ class _Follower:
         self.entry = entry
         self._watch = watch
         self._changed = asyncio.Event()
-        self._settling: asyncio.TimerHandle | None = None
+        self._stirred = False
         entry.followers.append(self.stir)
 
     def stir(self) -> None:
-        if self._settling is None:
-            self._settling = asyncio.get_running_loop().call_later(SETTLE, self._changed.set)
+        if not self._stirred:
+            self._stirred = True
+            self._watch.settling.add(self)
+
+    def tell(self) -> None:
+        if self._stirred:
+            self._changed.set()
 
     async def status(self) -> JobStatus:
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
+        self._stirred = False
         self._changed.clear()
         return await self._watch.status(self.entry)
 
@@ -125,6 +155,7 @@ class _Watch:
 
     def __init__(self, access: Access, namespace: str, timing: Timing) -> None:
         self.timing = timing
+        self.settling = _Settling()
         self._access, self._namespace = access, namespace
         self._cache = Cache()
         self._clock = ServerClock()
