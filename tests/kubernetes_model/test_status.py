@@ -89,6 +89,18 @@ def test_a_success_whole() -> None:
     )
 
 
+@pytest.mark.parametrize("suffix", ["aaaaa", "zzzzz"])
+def test_a_result_is_that_of_the_pod_that_succeeded_also_within_one_second(suffix: str) -> None:
+    """Whichever of the two has the greater name."""
+    result = {"result.pkl": {"sha256": "ab", "size": 3}}
+    said = protocol.encode_termination(outcome="success", phase="user", attempt=2, objects=result).decode()
+    job = a_job({"succeeded": 1, "completionTime": at(9), "conditions": [condition("Complete")]})
+    status = observe(
+        job, [disrupted(suffix=suffix), a_pod("Succeeded", terminated(0, "Completed", said), suffix="mmmmm")]
+    )
+    assert (status.objects, status.exit_code, status.preemptions) == (result, 0, 1)
+
+
 @pytest.mark.parametrize("message", ["", "Traceback…", '{"v": 99, "objects": {}}', '{"v": 1, "objects": [1]}', "[1]"])
 def test_a_termination_message_that_is_not_ours_reports_nothing(message: str) -> None:
     job = a_job({"succeeded": 1, "conditions": [condition("Complete")]})

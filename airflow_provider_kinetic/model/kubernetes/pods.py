@@ -114,7 +114,11 @@ class Pod:
 
 
 def newest_first(pods: Iterable[Mapping[str, Any]]) -> list[Pod]:
-    return sorted((Pod(raw) for raw in pods), key=lambda pod: (pod.created, pod.name), reverse=True)
+    """Times are in whole seconds: of two pods of one second the failed one was replaced by the other."""
+    found = [Pod(raw) for raw in pods]
+    if len(found) > 1:
+        found.sort(key=lambda pod: (pod.created, pod.phase != "Failed", pod.started_at or 0.0, pod.name), reverse=True)
+    return found
 
 
 def _worker(containers: list[Mapping[str, Any]]) -> Mapping[str, Any]:
