@@ -77,6 +77,14 @@ class KineticGCSHook:
         return _shared((hook.principal.name, hook.principal.project), lambda: _authorized(hook))
 
 
+def close() -> None:
+    """Close the clients of this process. The next request makes a new one."""
+    with _making:
+        closed = [_clients.pop(key) for key in list(_clients) if key[0] == os.getpid()]
+    for client in closed:
+        client.close()
+
+
 def _shared(identity: tuple[str, str], make: Callable[[], Client]) -> Client:
     key = (os.getpid(), *identity)
     with _making:

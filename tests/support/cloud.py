@@ -25,14 +25,12 @@ from kube.errors import Object
 from kube.resources import JOBS, NODES, PODS, Resource
 
 from airflow_provider_kinetic.clusters import clients
-from airflow_provider_kinetic.hooks import platforms
+from airflow_provider_kinetic.hooks import gcs as gcs_hook
 from airflow_provider_kinetic.model import accelerators
 
 if TYPE_CHECKING:
     import pytest
 
-    from airflow_provider_kinetic.lifecycle.ports import Ports
-    from airflow_provider_kinetic.model.target import Target
 
 BUCKET = "kinetic-tests"
 IMAGE = "registry.example/jobs:1"
@@ -72,6 +70,7 @@ class Cloud:
                     yield cls(kube, gcs, folder)
                 finally:
                     clients.close()
+                    gcs_hook.close()
 
     @property
     def kubeconfig(self) -> Path:
@@ -90,28 +89,10 @@ class Cloud:
         """Have this process use it outside of tasks too; returns the connections for an ``Installation``."""
         connections = self.connections(**extra)
         monkeypatch.setenv(EMULATOR, self.gcs.url)
-        if platforms.PLATFORMS["kubernetes"].__name__ == "_not_yet":
-            monkeypatch.setitem(platforms.PLATFORMS, "kubernetes", self._ports)
         for name, connection in connections.items():
             fitting = {**connection, "extra": json.loads(connection["extra"])}
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fitting))
         return connections
-
-    def _ports(self, target: Target) -> Ports:
-        """Until the platform has an opener of its own."""
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud.storage import Client
-
-        from airflow_provider_kinetic.builders.named import NamedBuilder
-        from airflow_provider_kinetic.clusters.access import Access, Token, TokenSource
-        from airflow_provider_kinetic.clusters.kubernetes import KubernetesCluster
-        from airflow_provider_kinetic.lifecycle.ports import Ports
-        from airflow_provider_kinetic.stores.gcs import GcsStore
-
-        tokens = TokenSource(lambda: Token(self.kube.admin))
-        access = Access(self.kube.url, "admin", self.kube.authority.decode(), tokens=tokens)
-        store = GcsStore(lambda: Client(project="tests", credentials=AnonymousCredentials()))
-        return Ports(KubernetesCluster(access, target.namespace), store, NamedBuilder("kubernetes"))
 
     def add_bucket(self, name: str) -> str:
         self.gcs.buckets[name] = Bucket(name)

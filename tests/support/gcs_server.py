@@ -6,8 +6,10 @@ strict: a request or parameter that it does not know is answered with 501 and re
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -75,6 +77,7 @@ class GcsServer:
     def __exit__(self, *_: object) -> None:
         self._http.shutdown()
         self._http.server_close()
+        self._http.hang_up()
 
     def fail(self, kind: str, *, times: int = 1, status: int = 503, retry_after: float | None = None) -> None:
         self.faults.plan(kind, Fault(status=status, retry_after=retry_after), times)
@@ -105,6 +108,24 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
+
+    def __init__(self, *args: Any) -> None:
+        self._open: set[socket.socket] = set()
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """Clients keep connections for later; each holds a thread here."""
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class Exchange(Wire):

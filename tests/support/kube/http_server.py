@@ -141,8 +141,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _gone(self) -> bool:
         """While an answer is under way a client sends nothing: what can be read is its end."""
+        poll = select.poll()  # ``select()`` knows no descriptor above 1023
         try:
-            return bool(select.select([self.connection], [], [], 0)[0])
+            poll.register(self.connection, select.POLLIN)
+            return bool(poll.poll(0))
         except (OSError, ValueError):
             return True
 
