@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
-LONG := live kills browser interop
+LONG := live kills browser interop faults
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all $(LONG:%=test-%) lint bench constraints clean
@@ -49,7 +49,7 @@ ui: $(READY)
 	@$(BIN)/python -m demo.ui
 
 test: $(READY)
-	$(PYTEST) -n 3 -m 'not live and not kills and not browser and not interop'
+	$(PYTEST) -n 3 -m 'not ($(subst $() , or ,$(LONG)))'
 
 test-all: $(LONG:%=test-%)
 

@@ -16,6 +16,8 @@ from airflow_provider_kinetic.model.errors import (
     JobVanished,
 )
 
+pytestmark = pytest.mark.faults
+
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
 RESUMES = """
 def f():

@@ -19,6 +19,8 @@ from project import until
 from airflow_provider_kinetic.lifecycle import cleanup
 from airflow_provider_kinetic.model.errors import ClusterError, JobConflict, JobTimeout, KineticError, StoreError
 
+pytestmark = pytest.mark.faults
+
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
 QUICK = "def f():\n    note('{gate}')\n    return 42"
 GATED = "def f():\n    note('{gate}')\n    at_the_gate('{gate}')\n    return 42"

@@ -15,6 +15,8 @@ from project import until
 
 from airflow_provider_kinetic.model.errors import JobTimeout
 
+pytestmark = pytest.mark.faults
+
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
 KEY = TaskKey("shop", "job", "run_1")
 QUICK = "def f():\n    note('{gate}')\n    return 42"

@@ -30,10 +30,12 @@ def test_a_killed_writer_leaves_whole_objects_or_none(store: Store, store_source
         "    store.write(sys.argv[1] + '/replaced', data)\n"
         "    store.write(sys.argv[1] + f'/new-{n % 5}', data)\n"
     )
-    for _ in range(6):
+    for killed in range(6):
         with python(script, root) as writer:
             assert writer.stdout is not None
             writer.stdout.readline()
+            while not killed and store.stat(f"{root}/replaced") is None:  # one has to get as far as that
+                time.sleep(0.01)
             time.sleep(random.uniform(0.01, 0.1))
             writer.kill()
         for info in store.list(f"{root}/"):

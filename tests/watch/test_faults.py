@@ -19,6 +19,8 @@ from airflow_provider_kinetic.clusters.watch import KubernetesWatcher
 from airflow_provider_kinetic.model.errors import ClusterError
 from airflow_provider_kinetic.model.status import JobState
 
+pytestmark = pytest.mark.faults
+
 
 def running(status):
     return status.state is JobState.RUNNING
