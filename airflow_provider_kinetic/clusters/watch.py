@@ -135,11 +135,16 @@ class _Follower:
     async def changed(self, longest: float | None = None) -> None:
         if self.entry.fetched_at is not None:  # nothing will tell of it
             longest = min(self._watch.timing.unwatched, self._watch.timing.unwatched if longest is None else longest)
+        # No `asyncio.timeout`: it cancels, and swallows the message of a cancellation that comes at the same moment, by
+        # which a trigger knows that its task was taken away.
+        timer = None if longest is None else asyncio.get_running_loop().call_later(longest, self._changed.set)
         try:
-            async with asyncio.timeout(longest):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+            await self._changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if not self._stirred:
+            self._changed.clear()  # only time has passed
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,28 @@ def test_a_job_is_followed_to_its_end(place):
     assert over.finished_at is not None
 
 
+def test_a_cancellation_that_comes_with_the_end_of_a_pause_keeps_its_message(place):
+    """By the message a trigger knows that its task was taken away from it, and ends the job."""
+    handle = place.submit()
+    pause = 0.02
+
+    async def scenario():
+        messages = []
+        async with following(place.watcher(), handle) as subscription:
+            await reaches(subscription, lambda status: status.state is JobState.RUNNING)
+            for _ in range(20):
+                waiting = asyncio.create_task(subscription.changed(pause))
+                await asyncio.sleep(0)
+                asyncio.get_running_loop().call_later(pause, waiting.cancel, "by a user")
+                try:
+                    await waiting
+                except asyncio.CancelledError as cancelled:
+                    messages.append(cancelled.args)
+        return messages
+
+    assert set(complete(scenario())) <= {("by a user",)}
+
+
 def test_many_followers_cost_two_streams_and_the_last_one_closes_them(place, server):
     handles = [place.submit() for _ in range(JOBS)]
 
