@@ -82,8 +82,8 @@ def test_credentials_that_google_refuses(guarded: GcsServer, google: GoogleApis,
     gc.collect()
 
 
-def test_many_threads_share_a_client(emulator: GcsServer) -> None:
-    """Without a discarded connection, which urllib3 logs, and with no more of them than the pool holds."""
+def test_many_threads_share_a_client(emulator: GcsServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a discarded connection, of which urllib3 warns: the pool holds one for each of them."""
     hook = KineticGCSHook()
     gate = threading.Barrier(CONNECTIONS)
 
@@ -95,7 +95,8 @@ def test_many_threads_share_a_client(emulator: GcsServer) -> None:
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         assert list(pool.map(work, range(CONNECTIONS))) == [str(number).encode() for number in range(CONNECTIONS)]
-    assert emulator.connections <= CONNECTIONS
+    assert "discarding" not in caplog.text
+    assert emulator.connections < 2 * CONNECTIONS  # a busy machine may lose one or the other
 
 
 @pytest.mark.parametrize(
