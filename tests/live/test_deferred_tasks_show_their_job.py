@@ -29,7 +29,7 @@ def test_xcoms_name_the_job(runs: Runs) -> None:
 def test_links_lead_to_pages_for_those_who_are_signed_in(runs: Runs, live: Live) -> None:
     [task] = runs["observed"]
     job = task.job(state="deferred")
-    links = task.links()
+    links = {name: url for name, url in task.links().items() if url}  # the others are of clusters; the UI hides them
     assert set(links) == {"Kinetic job", "Job logs", "Outputs"}
     token = httpx.post(
         f"{live.airflow.base_url}/auth/token",
