@@ -55,8 +55,9 @@ def request_for(category: str, requirements: str, base_packages: Sequence[str] =
     return ImageRequest(
         category=category,
         python=_running_python(),
+        base_image=f"python:{_running_python()}-slim",
         requirements=requirements,
-        recipe=local_recipe(category, base_packages),
+        dockerfile=local_recipe(category, base_packages),
     )
 
 
@@ -128,7 +129,7 @@ class LocalBuilder:
         run.log(f"building {request.tag} in {environment}")
         try:
             installer = find_installer(self._root / ".tools", run)
-            installer.fill(environment, request.recipe.splitlines(), request.requirements, run)
+            installer.fill(environment, request.dockerfile.splitlines(), request.requirements, run)
             image = Image(uri=path_to_uri(environment), cached=False, build_id=f"{request.tag}-{secrets.token_hex(4)}")
             _seal(environment, request, image.build_id, installer.name, time.monotonic() - started)
         except BaseException:
@@ -144,7 +145,7 @@ def _seal(environment: Path, request: ImageRequest, build_id: str, installer: st
         "tag": request.tag,
         "category": request.category,
         "python": request.python,
-        "recipe": request.recipe,
+        "recipe": request.dockerfile,
         "requirements": request.requirements,
         "build_id": build_id,
         "installer": installer,

@@ -100,14 +100,16 @@ def test_an_environment_whose_interpreter_is_gone_is_built_again(root: Path) -> 
 def test_the_base_is_what_the_bundled_image_holds() -> None:
     assert BASE_PACKAGES == ("jax", "keras", "cloudpickle", "google-cloud-storage")
     assert [local_recipe(category) for category in ("cpu", "gpu", "tpu")] == ["\n".join(BASE_PACKAGES) + "\n"] * 3
-    assert request_for("gpu", "x\n") == ImageRequest("gpu", RUNNING, "x\n", local_recipe("gpu"))
+    assert request_for("gpu", "x\n") == ImageRequest(
+        "gpu", RUNNING, f"python:{RUNNING}-slim", "x\n", local_recipe("gpu")
+    )
     with pytest.raises(ConfigurationError, match="npu"):
         local_recipe("npu")
 
 
 def test_another_python_is_refused_with_what_is_there(root: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        LocalBuilder(root).ensure(ImageRequest("cpu", "3.6"), log=print)
+        LocalBuilder(root).ensure(ImageRequest("cpu", "3.6", "python:3.6-slim"), log=print)
     assert "3.6" in caught.value.summary
     assert RUNNING in caught.value.summary
     assert "container_image" in caught.value.advice

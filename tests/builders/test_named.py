@@ -46,7 +46,7 @@ def test_words_for_images_that_would_have_to_be_built(mode: str) -> None:
 
 
 def test_an_image_of_requirements() -> None:
-    builder, request = NamedBuilder(), ImageRequest("cpu", "3.11", "", "")
+    builder, request = NamedBuilder(), ImageRequest("cpu", "3.11", "python:3.11-slim")
     for ask in (
         lambda: builder.request_for("cpu", "keras\n"),
         lambda: builder.find(request),

@@ -27,7 +27,7 @@ class Shelf:
 
     def request_for(self, category: str, requirements: str) -> ImageRequest:
         assert "orbax-checkpoint" in requirements
-        return ImageRequest(category, "3.11", requirements)
+        return ImageRequest(category, "3.11", "python:3.11-slim", requirements)
 
     def find(self, request: ImageRequest) -> Image:  # noqa: ARG002
         return Image(IMAGE, cached=True)
