@@ -134,6 +134,11 @@ def _options() -> dict[str, Any]:
         "log_requests_per_second": _option(
             "float", "10.0", "Requests for job output, over all jobs of a triggerer; 0: none while tasks are deferred."
         ),
+        "calm_heap_at": _option(
+            "integer",
+            "2000",
+            "Jobs in one triggerer from which on its garbage collections leave out what is old; 0: never.",
+        ),
     }
 
 

@@ -44,6 +44,8 @@ class Settings:
     """Of job output into task logs, for all jobs that one process observes."""
     log_requests_per_second: float = 10.0
     """For job output, of a triggerer for all the jobs that it observes; 0: no output while tasks are deferred."""
+    calm_heap_at: int = 2000
+    """Jobs observed by one triggerer from which on its garbage collections leave out what is old; 0: never."""
 
 
 def load_settings() -> Settings:

@@ -168,6 +168,7 @@ class JobFollower(BaseOperator):
                 cancel_on_kill=self.cancels(handle),
                 lines_per_second=settings.log_lines_per_second,
                 log_requests_per_second=settings.log_requests_per_second,
+                calm_heap_at=settings.calm_heap_at,
             ),
             method_name="execute_complete",
         )

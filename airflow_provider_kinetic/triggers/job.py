@@ -28,6 +28,7 @@ from airflow_provider_kinetic.triggers.budget import LineBudget, RequestBudget
 from airflow_provider_kinetic.triggers.cursor import Cursor
 from airflow_provider_kinetic.triggers.driver import Driver
 from airflow_provider_kinetic.triggers.guard import Ownership, ownership
+from airflow_provider_kinetic.triggers.heap import HEAP
 from airflow_provider_kinetic.triggers.live_log import Budget, LiveLog
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class KineticJobTrigger(BaseTrigger):
     :param cancel_on_kill: whether the job dies with this trigger. False for a job that another task submitted.
     :param lines_per_second: budget of log lines for all triggers of the process.
     :param log_requests_per_second: the same of requests for output; 0: the output is not shown while deferred.
+    :param calm_heap_at: number of jobs from which on garbage collections of the process leave out old objects; 0: never.
     :param create: URI of a manifest in the store: the job is created from it first, once whatever happens.
     """
 
@@ -69,6 +71,7 @@ class KineticJobTrigger(BaseTrigger):
         cancel_on_kill: bool = True,
         lines_per_second: float = 200.0,
         log_requests_per_second: float = 10.0,
+        calm_heap_at: int = 2000,
         create: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -80,19 +83,21 @@ class KineticJobTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.lines_per_second = lines_per_second
         self.log_requests_per_second = log_requests_per_second
+        self.calm_heap_at = calm_heap_at
         self.create = create
         self._cursor: Cursor | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
             *("job", "kinetic_conn_id", "poll", "fire_after", "timeout", "cancel_on_kill"),
-            *("lines_per_second", "log_requests_per_second", "create"),
+            *("lines_per_second", "log_requests_per_second", "calm_heap_at", "create"),
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         handle = JobHandle.from_dict(self.job)
-        outcome = await self._outcome(handle)
+        with HEAP.observing(self.calm_heap_at):
+            outcome = await self._outcome(handle)
         if (early := self.fire_after - time.time()) > 0:
             await asyncio.sleep(early)
         yield TriggerEvent(outcome.to_dict())  # type: ignore[no-untyped-call]

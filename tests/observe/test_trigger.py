@@ -32,6 +32,7 @@ def test_every_argument_survives_the_database():
         "cancel_on_kill": False,
         "lines_per_second": 7.0,
         "log_requests_per_second": 3.0,
+        "calm_heap_at": 7,
         "create": "gs://bucket/job-1/manifest.json",
     }
     parameters = inspect.signature(KineticJobTrigger).parameters
