@@ -56,7 +56,7 @@ class KineticJobTrigger(BaseTrigger):
     :param cancel_on_kill: whether the job dies with this trigger. False for a job that another task submitted.
     :param lines_per_second: budget of log lines for all triggers of the process.
     :param log_requests_per_second: the same of requests for output; 0: the output is not shown while deferred.
-    :param calm_heap_at: number of jobs from which on garbage collections of the process leave out old objects; 0: never.
+    :param calm_heap_at: jobs from which on the process's garbage collections leave out old objects; 0: never.
     :param create: URI of a manifest in the store: the job is created from it first, once whatever happens.
     """
 
