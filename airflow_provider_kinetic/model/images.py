@@ -58,6 +58,8 @@ class BuiltImage:
     """Unix seconds; None where the repository does not say."""
     size: int | None = None
     """Bytes; None where the repository does not say."""
+    requirements: str | None = None
+    """Filtered requirements text; None where the repository does not say."""
 
 
 @dataclass(frozen=True)
