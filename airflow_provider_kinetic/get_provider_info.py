@@ -91,6 +91,7 @@ def _connection_fields() -> dict[str, Any]:
         "output_root": _text("Output root", "Where outputs lie. Default: `outputs` in the bucket."),
         "service_account": _text("Service account", "Kubernetes service account of the jobs. Default on gke: kinetic."),
         "queue": _text("Queue", "Kueue queue of the jobs."),
+        **_image_fields(),
         "max_parallel": {
             "label": "Parallel jobs",
             "description": "Jobs that run at one time on local; others are pending.",
@@ -101,6 +102,36 @@ def _connection_fields() -> dict[str, Any]:
             "description": "On local: run jobs for TPUs and GPUs on the CPU, with a warning.",
             "schema": {"type": ["boolean", "null"]},
         },
+    }
+
+
+def _image_fields() -> dict[str, Any]:
+    """``hooks/build_options.py`` reads those of a build."""
+    return {
+        "base_image": _text("Base image", "What images start from. Default: python:X.Y-slim of the worker's Python."),
+        "build_region": _text("Build region", "Location of Cloud Build. Default: global."),
+        "build_worker_pool": _text("Build worker pool", "projects/…/locations/…/workerPools/… that builds."),
+        "build_machine_type": _text("Build machine", "Machine type of builds, such as E2_HIGHCPU_8."),
+        "build_timeout": {
+            "label": "Build timeout",
+            "description": "Seconds that a build may take. Default: 1200.",
+            "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 86400},
+        },
+        "build_layer_cache": {
+            "label": "Build layer cache",
+            "description": "Use layers of the image before again. Default: true.",
+            "schema": {"type": ["boolean", "null"]},
+        },
+        "build_tags": _text("Build tags", "Cloud Build tags beside Kinetic's own, with commas between."),
+        "build_service_account": _text("Build service account", "Who builds. Default: kn-{cluster}-builds."),
+        "build_repository": _text("Build repository", "Docker repository of images. Default: kn-{cluster}'s."),
+        "build_non_root": {
+            "label": "Build non-root",
+            "description": "Containers of built images do not run as root. Default: false.",
+            "schema": {"type": ["boolean", "null"]},
+        },
+        "base_image_repo": _text("Prebuilt repository", "Where prebuilt images lie: {repository}/base-cpu:{tag}."),
+        "prebuilt_tag": _text("Prebuilt tag", "Tag of the prebuilt images. Default: the tested release of Kinetic."),
     }
 
 

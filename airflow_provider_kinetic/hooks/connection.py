@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from airflow_provider_kinetic.hooks import build_options as building
 from airflow_provider_kinetic.hooks.settings import Settings
 from airflow_provider_kinetic.job.storage import path_to_uri, uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError, ConnectionError_
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 CONN_TYPE = "kinetic"
 PLATFORMS: tuple[str, ...] = get_args(Platform)
 
-_EVERYWHERE = frozenset({"platform", "cluster", "namespace", "bucket", "output_root"})
+_EVERYWHERE = frozenset({"platform", "cluster", "namespace", "bucket", "output_root", "build_timeout"})
 _GKE = frozenset({"endpoint"})
 _KUBERNETES = frozenset({"kubernetes_conn_id"})
-_CLOUD = frozenset({"project", "zone", "gcp_conn_id", "service_account", "queue"}) | _GKE | _KUBERNETES
+_IMAGES = (frozenset(building.FIELDS) | {"base_image_repo", "prebuilt_tag"}) - _EVERYWHERE
+_CLOUD = frozenset({"project", "zone", "gcp_conn_id", "service_account", "queue"}) | _GKE | _KUBERNETES | _IMAGES
 _LOCAL = frozenset({"max_parallel", "emulate_accelerators"})
 FIELDS = _EVERYWHERE | _CLOUD | _LOCAL
 """Every field of the connection."""
@@ -74,6 +76,9 @@ def target_of(
         "queue": sources.text("queue"),
         "emulate_accelerators": emulate,
         "installation": installation,
+        "build": building.build_options(sources),
+        "base_image_repo": sources.text("base_image_repo"),
+        "prebuilt_tag": sources.text("prebuilt_tag"),
     }
     if platform == "local":
         return _local_target(sources, airflow_home, common)

@@ -6,11 +6,12 @@ environment > provider configuration > default). What later steps need of it goe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from airflow_provider_kinetic.job.storage import uri_to_path
+from airflow_provider_kinetic.model.images import BuildOptions
 
 Platform = Literal["gke", "kubernetes", "local"]
 
@@ -41,6 +42,12 @@ class Target:
     queue: str | None = None
     max_parallel: int | None = None
     emulate_accelerators: bool = False
+    build: BuildOptions = field(default_factory=BuildOptions)
+    """How images are built that are missing."""
+    base_image_repo: str | None = None
+    """Repository of prebuilt images: ``{base_image_repo}/base-{category}:{prebuilt_tag}`` (contract 4.1)."""
+    prebuilt_tag: str | None = None
+    """None: the release of keras-kinetic that this provider is tested against."""
     installation: str = ""
     """Id of this Airflow installation: clean-up touches no other's jobs."""
 

@@ -20,6 +20,10 @@ VALUES: dict[str, Any] = {
     "project": "acme",
     "zone": "us-east1-b",
     "endpoint": "dns",
+    "build_worker_pool": "projects/acme/locations/us-central1/workerPools/big",
+    "build_timeout": 60,
+    "build_layer_cache": "true",
+    "build_non_root": True,
 }
 
 

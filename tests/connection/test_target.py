@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_kinetic.hooks.connection import target_of
 from airflow_provider_kinetic.hooks.settings import Settings
 from airflow_provider_kinetic.model.errors import ConfigurationError, ConnectionError_
+from airflow_provider_kinetic.model.images import BuildOptions
 from airflow_provider_kinetic.model.target import Target
 
 HOME = Path("/home/airflow")
@@ -191,3 +192,50 @@ def test_an_operator_cannot_pass_a_field_that_does_not_exist() -> None:
 def test_an_empty_argument_counts_as_given() -> None:
     with pytest.raises(ConfigurationError, match="`namespace`"):
         resolve({"platform": "local"}, overrides={"namespace": ""})
+
+
+def test_how_images_are_built_is_said_by_the_connection_and_overridden_by_a_task() -> None:
+    extra = {
+        "platform": "gke",
+        "project": "acme",
+        "base_image": "nvidia/cuda:12.6.0-runtime-ubuntu24.04",
+        "build_region": "europe-west1",
+        "build_machine_type": "E2_HIGHCPU_8",
+        "build_timeout": "600",
+        "build_layer_cache": "false",
+        "build_tags": "team-a, cost-7",
+        "base_image_repo": "docker.io/acme",
+    }
+    target = resolve(extra, overrides={"build_timeout": 60, "build_tags": ["mine"], "build_region": None})
+    assert target.build == BuildOptions(
+        base_image="nvidia/cuda:12.6.0-runtime-ubuntu24.04",
+        region="europe-west1",
+        machine_type="E2_HIGHCPU_8",
+        timeout=60.0,
+        layer_cache=False,
+        tags=("mine",),
+    )
+    assert resolve(extra).build.tags == ("team-a", "cost-7")
+    assert (target.base_image_repo, target.prebuilt_tag) == ("docker.io/acme", None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("build_timeout", 0),
+        ("build_timeout", 86401),
+        ("build_timeout", True),
+        ("build_timeout", "soon"),
+        ("build_timeout", "nan"),
+        ("build_tags", "one two"),
+        ("build_tags", 7),
+        ("build_tags", ","),
+        ("build_layer_cache", "perhaps"),
+        ("build_non_root", 3),
+        ("build_worker_pool", "pool"),
+        ("base_image", 3),
+    ],
+)
+def test_an_option_of_a_build_that_cannot_be_is_named(field: str, value: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"`{field}` is {value!r}"):
+        resolve({"platform": "gke", "project": "acme", field: value})
