@@ -19,8 +19,8 @@ from command_line import command_line as command_line_of
 from installation import local_connection
 from project import until
 
+from airflow_provider_kinetic.hooks.direct import MemoryJournal
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord
 from airflow_provider_kinetic.lifecycle.submit import ensure
 from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model.handle import JobHandle
@@ -55,18 +55,6 @@ def wait(gate):
 """
 
 
-class Memory:
-    """A task's memory that lasts as long as the test."""
-
-    record: SubmissionRecord | None = None
-
-    def load(self) -> SubmissionRecord | None:
-        return self.record
-
-    def save(self, record: SubmissionRecord) -> None:
-        self.record = record
-
-
 @dataclass(frozen=True)
 class Desk:
     """Where the tests sit: a platform, a project, and a command line."""
@@ -99,7 +87,7 @@ class Desk:
             secrets={},
         )
         hook = KineticHook()
-        return ensure(hook.ports, hook.target, work, Memory(), say=print).handle
+        return ensure(hook.ports, hook.target, work, MemoryJournal(), say=print).handle
 
     def state(self, handle: JobHandle) -> JobState:
         return KineticHook().status(handle).state

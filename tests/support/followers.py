@@ -19,7 +19,7 @@ from airflow_provider_kinetic.clusters.watch_stream import Timing
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.kubernetes.job import render
 from airflow_provider_kinetic.model.manifests import JobManifest
-from airflow_provider_kinetic.model.status import JobStatus
+from airflow_provider_kinetic.model.status import JobState, JobStatus
 
 IMAGE = "idle"
 """A container without a process: it runs until the test ends it."""
@@ -105,6 +105,14 @@ async def reaches(subscription: Subscription, condition: Callable[[JobStatus], o
         while not condition(status := await subscription.status()):
             await subscription.changed()
     return status
+
+
+def running(status: JobStatus) -> bool:
+    return status.state is JobState.RUNNING
+
+
+def over(status: JobStatus) -> bool:
+    return status.state.terminal
 
 
 async def until(condition: Callable[[], object]) -> None:
