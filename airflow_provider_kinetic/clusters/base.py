@@ -32,6 +32,8 @@ class JobSummary:
     annotations: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     """Empty where the cluster has no namespaces."""
+    images: tuple[str, ...] = ()
+    """What its containers run in."""
 
 
 class Cluster(Protocol):

@@ -6,7 +6,7 @@ Events are not read: a listing says how things are, not why.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_kinetic.clusters import kubernetes_paths as paths
@@ -15,13 +15,14 @@ from airflow_provider_kinetic.clusters.kubernetes_check import Permission, allow
 from airflow_provider_kinetic.clusters.kubernetes_session import Session
 from airflow_provider_kinetic.model.errors import ClusterError
 from airflow_provider_kinetic.model.kubernetes.group import group_status_of
-from airflow_provider_kinetic.model.kubernetes.objects import section, text
+from airflow_provider_kinetic.model.kubernetes.objects import entries, section, text
 from airflow_provider_kinetic.model.kubernetes.status import status_of
 from airflow_provider_kinetic.model.status import JobStatus
 
 log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
+_TEMPLATES = ("leaderTemplate", "workerTemplate")
 
 
 def summaries(session: Session, namespace: str, group_version: str | None) -> list[JobSummary]:
@@ -105,7 +106,16 @@ def _summary(raw: Object, status: JobStatus) -> JobSummary:
         labels=texts(raw, "labels"),
         annotations=texts(raw, "annotations"),
         namespace=_namespace(raw),
+        images=tuple(_images(raw)),
     )
+
+
+def _images(raw: Object) -> Iterator[str]:
+    """Of a Job's template, or of the two templates of a LeaderWorkerSet."""
+    group = section(raw, "spec", "leaderWorkerTemplate")
+    for template in (section(raw, "spec", "template"), *(section(group, name) for name in _TEMPLATES)):
+        for kind in ("initContainers", "containers"):
+            yield from filter(None, (text(one, "image") for one in entries(template, "spec", kind)))
 
 
 def _name(raw: Object) -> str:

@@ -251,6 +251,7 @@ def _summary(record: Record) -> JobSummary:
         labels=manifest["labels"],
         annotations=manifest["annotations"],
         namespace=manifest["namespace"],
+        images=(manifest["image"],),
     )
 
 

@@ -194,6 +194,7 @@ def test_list_shows_the_newest_first(bench):
     assert newest.annotations["n"] == "2"
     assert (oldest.name, oldest.status.state, oldest.labels["n"]) == (first.k8s_name, JobState.SUCCEEDED, "1")
     assert {newest.namespace, oldest.namespace} == {bench.namespace}
+    assert newest.images == oldest.images == (bench.image,)
 
 
 def test_a_status_is_plain_json(bench):
