@@ -5,21 +5,13 @@ Any image with a ``python3`` will do, because the runner travels with the job an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Never
 
+from airflow_provider_kinetic.builders.references import is_reference
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.images import Image, ImageRequest
 
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?=.{{1,255}}(?:[:@]|$))(?:{_HOST}/)?{_PART}(?:/{_PART})*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
-    r"(?:@[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
-)
-"""The grammar of ``distribution/reference``, which every container runtime reads."""
 _MODES = ("bundled", "prebuilt")
 _ADVICE = (
     "Pass `container_image=` the image to run, such as europe-docker.pkg.dev/project/repository/image:tag. It needs a "
@@ -52,7 +44,7 @@ class NamedBuilder:
         """
         if container_image in _MODES:
             raise self._builds_nothing(container_image)
-        if not _REFERENCE.fullmatch(container_image):
+        if not is_reference(container_image):
             raise ConfigurationError(
                 f"`container_image` is {container_image!r}, which is no name of an image.", advice=_ADVICE
             )
