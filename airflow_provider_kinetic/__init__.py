@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "job": ".job",
+    "Data": ".model.data",
     "load_result": ".hooks.kinetic",
     "KineticHook": ".hooks.kinetic",
     "KineticBuildImageOperator": ".operators.build",

@@ -72,7 +72,9 @@ class Consignment:
         self._check_owner(first)
         digests = {key: getattr(self.handle, key) for key in _DIGESTS.values()}
         digests |= {_DIGESTS[name]: self._digest(name) for name in others}
-        settled = replace(first, **digests)
+        # The payload refers to what is mounted, and it is ours unless somebody else's came first.
+        mounts = first.fuse_mounts if protocol.PAYLOAD in others else self.handle.fuse_mounts
+        settled = replace(first, fuse_mounts=mounts, **digests)
         if settled != first:
             self.store.write(settled.artifact(protocol.HANDLE), settled.to_json())
         cleanup.remember(self.store, settled)

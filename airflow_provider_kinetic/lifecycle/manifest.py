@@ -60,11 +60,11 @@ def manifest_of(target: Target, work: Work, handle: JobHandle) -> JobManifest:
         annotations={**annotations_of(work, target), f"{ANNOTATION}/try": str(work.identity.try_number)},
         stop_grace=spec.stop_grace,
         active_deadline=_backstop(spec),
-        **_of_a_cluster(target, spec),
+        **_of_a_cluster(target, spec, handle),
     )
 
 
-def _of_a_cluster(target: Target, spec: JobSpec) -> dict[str, Any]:
+def _of_a_cluster(target: Target, spec: JobSpec, handle: JobHandle) -> dict[str, Any]:
     """What this machine has no counterpart of."""
     if target.platform == "local":
         return {}
@@ -75,6 +75,7 @@ def _of_a_cluster(target: Target, spec: JobSpec) -> dict[str, Any]:
         "requests": spec.requests,
         "secret_env": spec.secret_env,
         "pod_override": spec.pod_override,
+        "fuse_mounts": handle.fuse_mounts,
     }
 
 

@@ -1,9 +1,12 @@
 """Submitting: from a function to a running job, exactly once.
 
 The order is the protection. The record goes first, so that the id is known before the first call.
-The parcel and the order to the cluster are made and checked next, so that bad input costs nothing. Then all objects
-are stored at once, and the job is created: three round trips when nobody was here before (look-ups, uploads,
-create). Creating twice is a conflict that is answered by adopting.
+The parcel and the order to the cluster are made and checked next, so that bad input costs nothing. Then data is
+shipped, all objects are stored at once, and the job is created: three round trips when nobody was here before
+(look-ups, uploads, create) and no data is needed. Creating twice is a conflict that is answered by adopting.
+
+An image that is missing is built meanwhile. Its name is known before that, so a task that defers leaves everything
+finished in the store, the order to the cluster included, and whoever waits for the build creates the job from there.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from airflow_provider_kinetic.clusters.base import JobExists
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectMissing
-from airflow_provider_kinetic.lifecycle import cleanup, trial
+from airflow_provider_kinetic.lifecycle import cleanup, images, trial
 from airflow_provider_kinetic.lifecycle.consignment import Consignment
+from airflow_provider_kinetic.lifecycle.creation import leave_order
+from airflow_provider_kinetic.lifecycle.images import Waiting
+from airflow_provider_kinetic.lifecycle.inputs import Inputs
 from airflow_provider_kinetic.lifecycle.manifest import annotations_of, check, manifest_of
-from airflow_provider_kinetic.lifecycle.parcel import Parcel, pack
+from airflow_provider_kinetic.lifecycle.parcel import Parcel, pack, repack
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.lifecycle.submission import Found, Journal, Step, SubmissionRecord, decide
 from airflow_provider_kinetic.lifecycle.together import together
@@ -32,7 +38,7 @@ from airflow_provider_kinetic.lifecycle.work import Work, output_directory
 from airflow_provider_kinetic.model import accelerators, names
 from airflow_provider_kinetic.model.errors import ArtifactCorrupt, JobConflict
 from airflow_provider_kinetic.model.handle import JobHandle
-from airflow_provider_kinetic.model.images import Image, ImageRequest
+from airflow_provider_kinetic.model.images import Build, Image, ImageRequest
 from airflow_provider_kinetic.model.spec import JobSpec
 from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.model.target import Target
@@ -50,6 +56,10 @@ class Submitted:
     handle: JobHandle
     step: Step
     status: JobStatus | None = None
+    build: Build | None = None
+    """Of the job's image, which was missing. With an ``order`` somebody has to wait for it."""
+    order: str = ""
+    """URI of the manifest that the job is to be created from when its image is there."""
 
 
 def ensure(
@@ -60,18 +70,20 @@ def ensure(
     say: Say,
     *,
     reach: Callable[[JobHandle], Ports] | None = None,
+    waiting: Waiting = Waiting(),
 ) -> Submitted:
     """Make sure that the job of this task instance exists, and say which one it is.
 
     :param reach: opens the ports of an earlier try's job: it is where it was submitted to, not where ``target``, which
         may have been changed since, is today. None: there are only ``ports``.
+    :param waiting: what happens while an image is missing.
     :raises ConfigurationError: bad input; nothing was sent.
     :raises JobConflict: the id belongs to somebody else.
     """
     record = journal.load()
     if record is None:
         record = SubmissionRecord.first(max_tries=work.max_tries)
-        return _submit(ports, target, work, journal, record, say)
+        return _submit(ports, target, work, journal, record, say, waiting)
     handle = find_handle(ports, target, record)
     theirs = ports if handle is None or reach is None else reach(handle)
     found = look(theirs, handle, record)
@@ -88,7 +100,7 @@ def ensure(
         retire(theirs, handle, found.status, say)
     if step is Step.REPLACE:
         record = replace(record.next(max_tries=work.max_tries), output_dir="")
-    return _submit(ports, target, work, journal, record, say)
+    return _submit(ports, target, work, journal, record, say, waiting)
 
 
 def find_handle(ports: Ports, target: Target, record: SubmissionRecord) -> JobHandle | None:
@@ -150,6 +162,7 @@ def retire(ports: Ports, handle: JobHandle, status: JobStatus, say: Say) -> None
     """
     wait = handle.stop_grace + WAIT_FOR_OLD_JOB
     if status.state is JobState.NOT_FOUND:
+        cleanup.disown(ports.store, handle, by="clear")  # somebody may be about to create it
         ended = ports.cluster.delete(handle, wait=wait)
     elif status.state.terminal:
         return
@@ -183,30 +196,44 @@ def _complete(ports: Ports, handle: JobHandle, work: Work, target: Target, statu
 
 
 def _submit(
-    ports: Ports, target: Target, work: Work, journal: Journal, record: SubmissionRecord, say: Say
+    ports: Ports, target: Target, work: Work, journal: Journal, record: SubmissionRecord, say: Say, waiting: Waiting
 ) -> Submitted:
+    inputs = Inputs(target, work, say)
     image, record = together(
         partial(_find_image, ports.builder, work.spec),
         partial(output_directory, ports.store, target, work, record),
     )
     journal.save(record)
     with tempfile.TemporaryDirectory(prefix="kinetic-submit-") as folder:
-        parcel = pack(Path(folder), work, record, say, exclude=target.folders)
+        parcel = pack(Path(folder), work, record, inputs.foreseen(), say, exclude=target.folders)
         handle = _handle_of(target, work, record, parcel)
         check(target, work, manifest_of(target, work, handle))
-        image = image or ports.builder.ensure(_request(ports.builder, work.spec), log=say)
-        handle = Consignment(ports.store, replace(handle, image_uri=image.uri), parcel).send()
+        build = image and None or images.begin(
+            ports, target.store_root, _request(ports.builder, work.spec), waiting, say)
+        if inputs.places:
+            parcel = repack(parcel, work, record, inputs.ship(ports.store))
+            handle = _handle_of(target, work, record, parcel)
+        if build is not None and not defers:
+            image = images.finish(ports, target.store_root, build, waiting, say)
+        uri = image.uri if image is not None else ports.builder.uri(_request(ports.builder, work.spec))
+        handle = Consignment(ports.store, replace(handle, image_uri=uri), parcel).send()
+    manifest = manifest_of(target, work, handle)
+    if image is None:
+        say(f"Job {handle.job_id} is submitted as soon as its image is built; outputs in {handle.output_dir}")
+        return Submitted(handle, Step.SUBMIT, build=build, order=leave_order(ports.store, handle, manifest))
     try:
-        ports.cluster.create(manifest_of(target, work, handle), secrets=work.secrets)
+        ports.cluster.create(manifest, secrets=work.secrets)
     except JobExists:
         _check_identity(ports, handle, work, target, say)
         return Submitted(handle, Step.ADOPT)
     say(f"Job {handle.job_id} submitted: {handle.func_name}() on {handle.accelerator}, outputs in {handle.output_dir}")
-    return Submitted(handle, Step.SUBMIT)
+    return Submitted(handle, Step.SUBMIT, build=build)
 
 
 def _find_image(builder: ImageBuilder, spec: JobSpec) -> Image | None:
     """The image that the job runs in: the named one, or the one that holds its requirements; None: it must be built."""
+    if spec.container_image == "prebuilt":
+        return builder.prebuilt(accelerators.parse(spec.accelerator).category)
     if spec.container_image not in (None, "bundled"):
         return builder.named(str(spec.container_image))
     return builder.find(_request(builder, spec))
@@ -248,6 +275,7 @@ def _handle_of(target: Target, work: Work, record: SubmissionRecord, parcel: Par
         run_timeout=spec.run_timeout,
         stop_grace=spec.stop_grace,
         max_preemptions=spec.max_preemptions,
+        fuse_mounts=parcel.mounts,
         dag_id=identity.dag_id,
         task_id=identity.task_id,
         run_id=identity.run_id,

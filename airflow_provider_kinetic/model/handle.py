@@ -16,7 +16,8 @@ from typing import Any
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.model import names
-from airflow_provider_kinetic.model.errors import ArtifactCorrupt
+from airflow_provider_kinetic.model.errors import ArtifactCorrupt, ConfigurationError
+from airflow_provider_kinetic.model.mounts import FuseMount
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class JobHandle:
     run_timeout: float | None = None
     stop_grace: float = 30.0
     max_preemptions: int | None = None
+    fuse_mounts: tuple[FuseMount, ...] = ()
+    """What its machine mounts. Here, because data that was uploaded is known by a hash that only the submitter made."""
     dag_id: str | None = None
     task_id: str | None = None
     run_id: str | None = None
@@ -114,7 +117,8 @@ class JobHandle:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON without empty keys: XCom, trigger arguments and ``handle.json`` alike."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        plain = {**asdict(self), "fuse_mounts": [mount.to_dict() for mount in self.fuse_mounts] or None}
+        return {key: value for key, value in plain.items() if value is not None}
 
     def to_json(self) -> bytes:
         return json.dumps(self.to_dict(), sort_keys=True).encode()
@@ -127,8 +131,9 @@ class JobHandle:
         """
         known = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
         try:
+            known["fuse_mounts"] = tuple(FuseMount.from_dict(mount) for mount in raw.get("fuse_mounts", ()))
             return cls(**known)
-        except TypeError as missing:
+        except (TypeError, ConfigurationError) as missing:
             raise ArtifactCorrupt(
                 f"This is not the handle of a Kinetic job: {missing}.",
                 advice="Pass the `kinetic_job` XCom of the submitting task, or a job id.",

@@ -20,6 +20,7 @@ from airflow_provider_kinetic.model.kubernetes.hosts import check_single_host
 from airflow_provider_kinetic.model.kubernetes.labels import check_labels
 from airflow_provider_kinetic.model.spec import JobSpec
 from airflow_provider_kinetic.model.target import Platform, Target
+from airflow_provider_kinetic.model.volumes import check_volumes
 
 _ALL: frozenset[Platform] = frozenset(get_args(Platform))
 _CLOUD: frozenset[Platform] = _ALL - {"local"}
@@ -36,7 +37,7 @@ SUPPORT: dict[str, frozenset[Platform]] = {
     "cluster": _ALL,
     "backend": _CLOUD,
     "namespace": _ALL,
-    "volumes": _NONE,
+    "volumes": _ALL,
     "spot": _CLOUD,
     "output_dir": _ALL,
     "debug": _NONE,
@@ -139,6 +140,7 @@ def _check_values(asked: Mapping[str, Any]) -> None:
     for name in _DICTS:
         _check_dict(name, asked.get(name, {}))
     check_labels(asked.get("labels", {}))
+    check_volumes(asked.get("volumes", {}))
 
 
 def _check_dict(name: str, value: Any) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from airflow_provider_kinetic.model.data import Data
+
 _VOLATILE = frozenset({"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "labels"})
 
 
@@ -47,6 +49,8 @@ class JobSpec:
     stop_grace: float = 30.0
     max_preemptions: int = 10
     labels: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, Data] = field(default_factory=dict)
+    """Data by the path where the job finds it. As it was named: what lies in a folder may change between tries."""
 
     # What only a Kubernetes cluster has; ``JobManifest`` says what each means.
     service_account: str | None = None

@@ -24,10 +24,12 @@ class DataArguments:
             self._nested = Nested([tuple(args), dict(kwargs)], lambda value: isinstance(value, Data))
         except Irreplaceable as refusal:
             raise _refused(refusal) from refusal
+        self.places: dict[str, Data] = {place(self._nested.steps_to(data)): data for data in self._nested.found}
+        """Each object once, under the words for where it stands."""
         self.data: tuple[Data, ...] = tuple(dict.fromkeys(self._nested.found))
         """Equal values once, in the order of the arguments."""
-        for data in self.data:
-            refuse_template(data, self._place(data))
+        for where, data in self.places.items():
+            refuse_template(data, where)
 
     @property
     def mounts(self) -> dict[Data, str]:
@@ -52,9 +54,6 @@ class DataArguments:
         for name in self._nested.flattened:
             warn(f"A {name} among the arguments holds Data and cannot be copied: the job gets the plain builtin type.")
         return args, kwargs
-
-    def _place(self, data: Data) -> str:
-        return place(self._nested.steps_to(next(value for value in self._nested.found if value == data)))
 
 
 def refuse_template(data: Data, where: str) -> None:

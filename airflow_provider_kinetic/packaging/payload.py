@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import airflow_provider_kinetic
+from airflow_provider_kinetic.job.references import DataReference
 from airflow_provider_kinetic.packaging.artifact import Artifact, Warn, megabytes, warn_limit, writing
 from airflow_provider_kinetic.packaging.modules import by_value_modules, pickled_by_value
 from airflow_provider_kinetic.packaging.plan import PackagingPlan
@@ -40,8 +41,13 @@ def write_payload(
     env_vars: Mapping[str, str],
     warn: Warn,
     environ: Mapping[str, str] | None = None,
+    has_references: bool = False,
+    volumes: Sequence[DataReference] = (),
 ) -> Payload:
     """Pickle one call into ``path`` (contract 6.1). Secrets do not belong into ``env_vars``.
+
+    :param has_references: whether the job has to look for references to data among the arguments.
+    :param volumes: data that the job finds at paths of its own.
 
     :raises SerializationError: something cannot be pickled; the error names it and its cause is the pickler's error.
     :raises InfrastructureError: the disk refused.
@@ -51,6 +57,9 @@ def write_payload(
 
     environ = os.environ if environ is None else environ
     content = _content(func, args, kwargs, plan, env_vars)
+    content["has_data_refs"] = has_references
+    if volumes:
+        content["volumes"] = [reference.to_wire() for reference in volumes]
     allowed = by_value_modules(plan, func)
     with pickled_by_value(allowed), writing(path) as stream:
         pickler = ParcelPickler(stream)
@@ -65,6 +74,11 @@ def write_payload(
         warn(
             f"The function refers to {', '.join(sorted(pickler.airflow_names))}: the job can only open it where "
             "Airflow is installed. Import what belongs to Airflow inside of functions that stay here."
+        )
+    if pickler.data:
+        warn(
+            f"The function holds Data outside of its arguments ({', '.join(sorted(pickler.data))}): the job gets the "
+            "value and not the files. Pass Data as an argument, or in `volumes`."
         )
     if artifact.size > warn_limit(ENV_WARN, 50, environ=environ, warn=warn):
         warn(
@@ -89,7 +103,6 @@ def _content(
         "args": tuple(args),
         "kwargs": dict(kwargs),
         "env_vars": dict(env_vars),
-        "has_data_refs": False,
         "client_fingerprint": {
             "python": platform.python_version(),
             "cloudpickle": cloudpickle.__version__,

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import cloudpickle
 
+from airflow_provider_kinetic.model.data import Data
 from airflow_provider_kinetic.packaging.modules import top_level
 from airflow_provider_kinetic.packaging.reach import ModuleParts
 
@@ -33,6 +34,8 @@ class ParcelPickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._defined_in: set[str] = set()
         self.airflow_names: set[str] = set()
         """Airflow's own names that the pickle refers to."""
+        self.data: set[str] = set()
+        """Paths of data that nobody replaced by a reference: it is no part of an argument."""
 
     @property
     def modules(self) -> set[str]:
@@ -40,6 +43,8 @@ class ParcelPickler(cloudpickle.Pickler):  # type: ignore[misc]
         return self._defined_in | self._parts.names
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Data):
+            self.data.add(obj.path)
         own = self._parts.reduce(obj) or _without_airflow(obj)
         if own is not None:
             return own

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_kinetic.model.data import Data
 from airflow_provider_kinetic.model.spec import JobSpec
 
 SPEC = JobSpec(func_name="train")
@@ -19,6 +20,7 @@ OTHER: dict[str, Any] = {
     "result_format": "json",
     "max_preemptions": 3,
     **dict.fromkeys(("startup_timeout", "run_timeout", "stop_grace"), 7.0),
+    "volumes": {"/data": Data("/x")},
     **{name: {"cpu": "1"} for name in ("env", "labels", "requests", "secret_env", "pod_override")},
 }
 MAY_CHANGE = {"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "labels"}

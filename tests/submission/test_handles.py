@@ -10,6 +10,7 @@ from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_kinetic.model.errors import ArtifactCorrupt
 from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.mounts import FuseMount
 
 UPSTREAM = {  # contract 5.2
     "job_id": "job-1a2b3c4d",
@@ -34,7 +35,7 @@ def full() -> JobHandle:
         field.name: {"int": 7, "float": 7.5, "bool": True}.get(str(field.type).partition(" ")[0], f"a {field.name}")
         for field in fields(JobHandle)
     }
-    return JobHandle(**{**others, **UPSTREAM})
+    return JobHandle(**{**others, **UPSTREAM, "fuse_mounts": (FuseMount("/data", "gs://acme/x/a.bin", is_dir=False),)})
 
 
 def ways():
