@@ -13,16 +13,13 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airflow_provider_kinetic.builders.locks import exclusive
 from airflow_provider_kinetic.model.errors import ImageError
 
-TAIL_LINES = 20
 _PRIVATE = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")
 _MISLEADING = frozenset(
     (
@@ -51,7 +48,7 @@ class Installer:
     def fill(self, environment: Path, packages: Sequence[str], requirements: str, run: Run) -> None:
         """Make the environment and install into it, all in one resolution.
 
-        :raises ImageError: a command failed or took too long.
+        :raises ImageError: a command failed.
         """
         run((*self.create, str(environment)))
         listed = environment / REQUIREMENTS
@@ -64,15 +61,14 @@ class Installer:
 
 @dataclass(frozen=True)
 class Run:
-    """Runs installer commands: output goes to ``log``, the end of it into the error.
+    """Runs installer commands; their output goes to ``log``, line by line.
 
-    ``lock`` is the descriptor that the command holds on to, ``timeout`` is in seconds.
+    ``lock`` is the descriptor that the command holds on to. An exception that interrupts the wait ends the command.
     """
 
     log: Callable[[str], None]
     lock: int
     cwd: Path
-    timeout: float
 
     def __call__(self, command: Sequence[str]) -> None:
         process = subprocess.Popen(
@@ -87,32 +83,17 @@ class Run:
             pass_fds=(self.lock,),
             start_new_session=True,
         )
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            _kill(process)
-
-        timer = threading.Timer(self.timeout, expire)
-        timer.start()
+        assert process.stdout is not None
         try:
-            tail = self._follow(process)
+            with process.stdout as output:
+                for line in output:
+                    if text := line.rstrip():
+                        self.log(text)
             process.wait()
         finally:
-            timer.cancel()
-            _kill(process)  # only when we leave early: cancelled, or the log refused a line
+            _kill(process)  # only when we leave early
         if process.returncode:
-            raise _failure(command, process.returncode, tail, self.timeout if expired.is_set() else None)
-
-    def _follow(self, process: subprocess.Popen[str]) -> list[str]:
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
-        assert process.stdout is not None
-        with process.stdout as output:
-            for line in output:
-                if text := line.rstrip():
-                    tail.append(text)
-                    self.log(text)
-        return list(tail)
+            raise ImageError(f"{Path(command[0]).name} failed with exit code {process.returncode}")
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -121,23 +102,14 @@ def _kill(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _failure(command: Sequence[str], code: int, tail: list[str], timeout: float | None) -> ImageError:
-    cause = f"did not end within {timeout:g} s" if timeout is not None else f"failed with exit code {code}"
-    return ImageError(
-        "\n".join([f"The environment could not be built: {Path(command[0]).name} {cause}", *tail]),
-        advice=(
-            "Check the requirements file (every line must be installable on this machine) and that the package index "
-            "can be reached; uv reads UV_DEFAULT_INDEX and UV_INDEX, pip its own configuration. "
-            "Nothing was left behind: the next try builds anew."
-        ),
-    )
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a worker (it says where the package index is) without what Airflow keeps secret in it."""
+    return {name: value for name, value in environ.items() if not name.startswith(_PRIVATE)}
 
 
 def installer_environment() -> dict[str, str]:
-    """The worker's environment (it says where the package index is) without Airflow's secrets and other targets."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE) and name not in _MISLEADING
-    }
+    """Without secrets, and without what would make an installer fill another place."""
+    kept = {name: value for name, value in without_secrets(os.environ).items() if name not in _MISLEADING}
     return {**kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
 

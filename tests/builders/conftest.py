@@ -125,6 +125,10 @@ class Stage:
         """The environment variables that each build saw."""
         return [path.read_text() for path in self.folder.glob("build-*")]
 
+    def pids(self) -> list[int]:
+        """Of the processes that build."""
+        return [int(path.name.partition("-")[2]) for path in self.folder.glob("build-*")]
+
     def wait_for_build(self) -> None:
         self.wait_until(self.builds)
 

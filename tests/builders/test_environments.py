@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from local_builds import built, finished
 
-from airflow_provider_kinetic.builders.local import BASE_PACKAGES, LocalBuilder, local_recipe, request_for
+from airflow_provider_kinetic.builders.local import BASE_PACKAGES, LocalBuilder
 from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError, ImageError
-from airflow_provider_kinetic.model.images import ImageRequest
+from airflow_provider_kinetic.model.images import BuildState, Image, ImageRequest
 
 pytestmark = pytest.mark.usefixtures("index")
 
@@ -29,19 +30,19 @@ def run(*command: str | Path) -> str:
 def test_an_environment_holds_base_packages_and_requirements(index, root: Path) -> None:
     index.add("kinetic_probe_other", {"another.py": ""})
     builder = LocalBuilder(root, base_packages=["kinetic_probe_tiny"])
-    lines: list[str] = []
-    image = builder.ensure(builder.request_for("cpu", "# mine\nkinetic_probe_other==1.0\n"), log=lines.append)
+    image = built(builder, builder.request_for("cpu", "# mine\nkinetic_probe_other==1.0\n"))
     environment = uri_to_path(image.uri)
     assert run(environment / "bin/python", "-c", "import tiny, another, sys; print(sys.prefix)") == str(environment)
     assert run(environment / "bin/tiny-hello") == f"tiny in {environment}"
     assert (image.cached, image.build_id.startswith("cpu-")) == (False, True)
+    lines = uri_to_path(image.log_url).read_text().splitlines()
     assert any("kinetic-probe-other==1.0" in line for line in lines)
     assert lines[-1].startswith(f"built {environment.name} in ")
 
 
 def test_an_environment_has_the_base_interpreter_of_the_submitter(root: Path) -> None:
     builder = LocalBuilder(root, base_packages=["kinetic_probe_tiny"])
-    environment = uri_to_path(builder.ensure(builder.request_for("cpu", ""), log=print).uri)
+    environment = uri_to_path(built(builder, builder.request_for("cpu", "")).uri)
     found = run(environment / "bin/python", "-c", "import sys; print(sys.base_prefix, *sys.version_info[:3])")
     assert found == " ".join([sys.base_prefix, *map(str, sys.version_info[:3])])
 
@@ -50,11 +51,10 @@ def test_an_environment_is_found_again_by_its_content(root: Path) -> None:
     builder = LocalBuilder(root, base_packages=["kinetic_probe_tiny"])
     request = builder.request_for("cpu", "")
     assert builder.find(request) is None
-    built = builder.ensure(request, log=print)
-    lines: list[str] = []
-    again = LocalBuilder(root, base_packages=["kinetic_probe_tiny"]).ensure(request, log=lines.append)
-    assert (again.uri, again.cached, again.build_id) == (built.uri, True, "")
-    assert lines == []
+    first = built(builder, request)
+    again = LocalBuilder(root, base_packages=["kinetic_probe_tiny"]).find(request)
+    assert again == Image(first.uri, cached=True)
+    assert builder.uri(request) == first.uri
     assert builder.find(builder.request_for("cpu", "kinetic_probe_other\n")) is None
     assert builder.find(LocalBuilder(root, base_packages=[]).request_for("cpu", "")) is None
 
@@ -62,7 +62,7 @@ def test_an_environment_is_found_again_by_its_content(root: Path) -> None:
 def test_finding_is_quick(root: Path) -> None:
     builder = LocalBuilder(root, base_packages=[])
     request = builder.request_for("cpu", "")
-    builder.ensure(request, log=print)
+    built(builder, request)
     durations = []
     for _ in range(20):
         started = time.perf_counter()
@@ -74,12 +74,12 @@ def test_finding_is_quick(root: Path) -> None:
 def test_the_environment_says_what_it_is(root: Path) -> None:
     builder = LocalBuilder(root, base_packages=["kinetic_probe_tiny"])
     request = builder.request_for("tpu", "# nothing\n")
-    image = builder.ensure(request, log=print)
+    image = built(builder, request)
     metadata = json.loads((uri_to_path(image.uri) / "kinetic-image.json").read_text())
     assert metadata["tag"] == request.tag
     assert metadata["build_id"] == image.build_id
-    assert (metadata["recipe"], metadata["requirements"], metadata["python"]) == (
-        "kinetic_probe_tiny\n",
+    assert (metadata["packages"], metadata["requirements"], metadata["python"]) == (
+        ["kinetic_probe_tiny"],
         "# nothing\n",
         RUNNING,
     )
@@ -89,27 +89,33 @@ def test_the_environment_says_what_it_is(root: Path) -> None:
 def test_an_environment_whose_interpreter_is_gone_is_built_again(root: Path) -> None:
     builder = LocalBuilder(root, base_packages=["kinetic_probe_tiny"])
     request = builder.request_for("cpu", "")
-    environment = uri_to_path(builder.ensure(request, log=print).uri)
+    environment = uri_to_path(built(builder, request).uri)
     (environment / "bin/python").unlink()
     (environment / "bin/python").symlink_to(root / "uninstalled")
     assert builder.find(request) is None
-    assert builder.ensure(request, log=print).cached is False
+    assert built(builder, request).cached is False
     assert run(environment / "bin/tiny-hello") == f"tiny in {environment}"
 
 
-def test_the_base_is_what_the_bundled_image_holds() -> None:
+def test_the_base_is_what_the_bundled_image_holds(root: Path) -> None:
     assert BASE_PACKAGES == ("jax", "keras", "cloudpickle", "google-cloud-storage")
-    assert [local_recipe(category) for category in ("cpu", "gpu", "tpu")] == ["\n".join(BASE_PACKAGES) + "\n"] * 3
-    assert request_for("gpu", "x\n") == ImageRequest(
-        "gpu", RUNNING, f"python:{RUNNING}-slim", "x\n", local_recipe("gpu")
-    )
     with pytest.raises(ConfigurationError, match="npu"):
-        local_recipe("npu")
+        LocalBuilder(root).request_for("npu", "")
+
+
+def test_an_environment_of_another_python_under_the_same_tag_is_not_taken(root: Path) -> None:
+    builder = LocalBuilder(root, base_packages=["kinetic_probe_tiny"])
+    request = builder.request_for("cpu", "", base_image="nvidia/cuda:12")
+    environment = uri_to_path(built(builder, request).uri)
+    metadata = json.loads((environment / "kinetic-image.json").read_text())
+    (environment / "kinetic-image.json").write_text(json.dumps({**metadata, "python": "3.10"}))
+    assert builder.find(request) is None
+    assert built(builder, request).cached is False
 
 
 def test_another_python_is_refused_with_what_is_there(root: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        LocalBuilder(root).ensure(ImageRequest("cpu", "3.6", "python:3.6-slim"), log=print)
+        LocalBuilder(root).start(ImageRequest("cpu", "3.6", "python:3.6-slim"), log=print)
     assert "3.6" in caught.value.summary
     assert RUNNING in caught.value.summary
     assert "container_image" in caught.value.advice
@@ -118,44 +124,21 @@ def test_another_python_is_refused_with_what_is_there(root: Path) -> None:
 def test_a_requirement_that_is_nowhere_fails_with_the_installers_words(index, root: Path) -> None:
     builder = LocalBuilder(root, base_packages=["kinetic_probe_tiny"])
     request = builder.request_for("cpu", "kinetic-probe-late\n")
-    with pytest.raises(ImageError) as caught:
-        builder.ensure(request, log=print)
-    assert "kinetic-probe-late" in caught.value.summary
-    assert len(caught.value.summary.splitlines()) <= 21
-    assert "requirements" in caught.value.advice
+    status = finished(builder, builder.start(request, log=print))
+    assert status.state is BuildState.FAILED
+    assert "failed with exit code" in status.message
+    assert "kinetic-probe-late" in status.log_tail
+    assert len(status.log_tail.splitlines()) <= 20
     assert builder.find(request) is None
     assert not (root / request.tag).exists()
     index.add("kinetic_probe_late")
-    assert builder.ensure(request, log=print).cached is False
+    assert built(builder, request).cached is False
 
 
 def test_these_tests_reach_no_other_index(root: Path) -> None:
     builder = LocalBuilder(root, base_packages=["six"])
-    with pytest.raises(ImageError, match="six"):
-        builder.ensure(builder.request_for("cpu", ""), log=print)
-
-
-def test_a_build_has_a_time_limit(stage, root: Path) -> None:
-    stage.hold()
-    builder = LocalBuilder(root, base_packages=["kinetic_probe_slow"], timeout=1.5)
-    with pytest.raises(ImageError, match="did not end within"):
-        builder.ensure(builder.request_for("cpu", ""), log=print)
-    (pid,) = (int(path.name.partition("-")[2]) for path in stage.folder.glob("build-*"))
-    stage.wait_until(lambda: not _runs(pid))
-    assert [path.name for path in root.iterdir() if path.name.startswith("cpu-")] == []
-
-
-def test_a_cancelled_build_stops_its_installer(stage, root: Path) -> None:
-    builder = LocalBuilder(root, base_packages=["kinetic_probe_slow"])
-
-    def log(line: str) -> None:
-        if "environment" in line.lower() and stage.folder.exists():
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        builder.ensure(builder.request_for("cpu", ""), log=log)
-    assert [path.name for path in root.iterdir() if path.name.startswith("cpu-")] == []
-    assert builder.ensure(builder.request_for("cpu", ""), log=print).cached is False
+    status = finished(builder, builder.start(builder.request_for("cpu", ""), log=print))
+    assert (status.state, "six" in status.log_tail) == (BuildState.FAILED, True)
 
 
 def test_the_installer_sees_the_index_and_no_secret_of_airflow(stage, root, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +146,7 @@ def test_the_installer_sees_the_index_and_no_secret_of_airflow(stage, root, monk
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "s3cr3t")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     builder = LocalBuilder(root, base_packages=["kinetic_probe_slow"])
-    builder.ensure(builder.request_for("cpu", ""), log=print)
+    built(builder, builder.request_for("cpu", ""))
     (seen,) = stage.builds()
     assert "UV_FIND_LINKS=" in seen
     assert "s3cr3t" not in seen
@@ -174,7 +157,7 @@ def test_an_unwritable_root_says_where_and_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     builder = LocalBuilder(tmp_path / "file" / "environments", base_packages=[])
     with pytest.raises(ImageError, match="Not a directory") as caught:
-        builder.ensure(builder.request_for("cpu", ""), log=print)
+        builder.start(builder.request_for("cpu", ""), log=print)
     assert str(tmp_path / "file" / "environments") in caught.value.summary
 
 
@@ -189,7 +172,9 @@ def test_without_uv_it_is_installed_and_else_pip_does(index, root: Path, tmp_pat
     script = (
         "import sys; from pathlib import Path; from airflow_provider_kinetic.builders.local import LocalBuilder\n"
         "builder = LocalBuilder(Path(sys.argv[1]), base_packages=['kinetic_probe_tiny'])\n"
-        "print(builder.ensure(builder.request_for('cpu', sys.argv[2]), log=print).uri)\n"
+        "build = builder.start(builder.request_for('cpu', sys.argv[2]), log=print)\n"
+        "while not (status := builder.status(build)).state.terminal:\n    __import__('time').sleep(0.05)\n"
+        "print(status.log_tail, status.image.uri, sep='\\n')\n"
     )
     with_pip = run(bare / "bin/python", "-c", script, root, "# first").splitlines()
     environment = uri_to_path(with_pip[-1])
@@ -200,10 +185,3 @@ def test_without_uv_it_is_installed_and_else_pip_does(index, root: Path, tmp_pat
     with_uv = run(bare / "bin/python", "-c", script, root, "# second").splitlines()
     assert with_uv[-2].endswith(" with uv")
     assert run(uri_to_path(with_uv[-1]) / "bin/tiny-hello").startswith("tiny in ")
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
