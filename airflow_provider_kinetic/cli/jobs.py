@@ -74,7 +74,8 @@ def logs(args: Namespace) -> None:
 
 
 def _follow(hook: KineticHook, handle: JobHandle) -> None:
-    from airflow_provider_kinetic.lifecycle.observe import drive, watch
+    from airflow_provider_kinetic.lifecycle.effects import drive
+    from airflow_provider_kinetic.lifecycle.observe import watch
 
     onlooker = replace(handle, startup_timeout=None, run_timeout=None)  # deadlines are the task's business
     drive(watch(onlooker, poll=FOLLOW_POLL), hook.ports, say=tell, show=_print, sleep=time.sleep)

@@ -74,7 +74,8 @@ class Consignment:
         digests |= {_DIGESTS[name]: self._digest(name) for name in others}
         # The payload refers to what is mounted, and it is ours unless somebody else's came first.
         mounts = first.fuse_mounts if protocol.PAYLOAD in others else self.handle.fuse_mounts
-        settled = replace(first, fuse_mounts=mounts, **digests)
+        # So is the image: a try whose image could not be built has left the name of that one.
+        settled = replace(first, fuse_mounts=mounts, image_uri=self.handle.image_uri, **digests)
         if settled != first:
             self.store.write(settled.artifact(protocol.HANDLE), settled.to_json())
         cleanup.remember(self.store, settled)

@@ -3,7 +3,8 @@
 :func:`watch` is a generator. It yields *effects* (look at the job, show new log lines, wait, cancel)
 and is sent their results; it touches nothing itself. The worker performs the effects one after the
 other and sleeps, the triggerer awaits them, and where the cluster tells of changes it waits for those
-instead of polling: the modes cannot drift apart.
+instead of polling: the modes cannot drift apart (``lifecycle/effects.py``). A job whose image is still built is watched
+from there on: the build, one creation from the order in the store, then the job.
 
 A job's own deadlines are judged by the server's clock as it stands in the status (``design`` 3.7), so an observer
 that was asleep does not time out a job that was not. The task's is Airflow's, and judged by the observer's clock.
@@ -17,26 +18,33 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_kinetic.lifecycle import cleanup
+from airflow_provider_kinetic.lifecycle import building, cleanup
 from airflow_provider_kinetic.lifecycle.creation import create_once
+from airflow_provider_kinetic.lifecycle.effects import (
+    EXECUTION_TIMEOUT,
+    SHORTEST_PAUSE,
+    ExecutionTimeout,
+    Pause,
+    Say,
+    Show,
+    Wait,
+    insist,
+)
 from airflow_provider_kinetic.lifecycle.logs import output_after
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.diagnosis import advice
-from airflow_provider_kinetic.model.errors import InfrastructureError, StoreError
+from airflow_provider_kinetic.model.errors import (
+    ConfigurationError,
+    ImageError,
+    InfrastructureError,
+    JobTimeout,
+    KineticError,
+    QuotaExceeded,
+    StoreError,
+)
 from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.images import Build
 from airflow_provider_kinetic.model.status import JobState, JobStatus, Reason
-
-FAILURES = 20
-"""Looks in a row that may fail before the observation does.
-
-The pauses between them come to some 18 minutes. A server that refuses at once adds nothing; one that is silent lets
-each look take the cluster's own patience (90 s, ``clusters.kubernetes_session``), which makes some 50 minutes of it.
-"""
-
-LONGEST_PAUSE = 60.0
-"""Seconds between two looks while the cluster does not answer."""
-
-SHORTEST_PAUSE = 0.05
 
 SHOWN_AT_MOST = 16 * 1024 * 1024
 """Characters of the job's output that one observation shows: the task log is a view, the log is in the store."""
@@ -44,24 +52,28 @@ SHOWN_AT_MOST = 16 * 1024 * 1024
 CHUNKS_PER_LOOK = 8
 """Chunks of at most 1 MiB that one look shows; the rest follows at the next look, or when the job is over."""
 
-EXECUTION_TIMEOUT = "execution_timeout"
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended. ``timeout`` names the parameter whose deadline passed, ``cursor`` the last log chunk shown."""
+    """How it ended. ``timeout`` names the parameter whose deadline passed, ``cursor`` the last log chunk shown.
+
+    ``error`` says why the job never came into being: its image could not be built, or the cluster refused it.
+    """
 
     status: JobStatus
     cursor: str = ""
     timeout: str = ""
     limit: float = 0.0
+    error: KineticError | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"status": self.status.to_dict(), "cursor": self.cursor, "timeout": self.timeout, "limit": self.limit}
+        plain = {"status": self.status.to_dict(), "cursor": self.cursor, "timeout": self.timeout, "limit": self.limit}
+        return plain if self.error is None else {**plain, "error": self.error.to_dict()}
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Outcome:
-        return cls(**{**raw, "status": JobStatus.from_dict(raw["status"])})
+        error = KineticError.from_dict(raw["error"]) if raw.get("error") else None
+        return cls(**{**raw, "status": JobStatus.from_dict(raw["status"]), "error": error})
 
 
 @dataclass(frozen=True)
@@ -121,33 +133,8 @@ class Cancel:
         cleanup.cancel(ports, self.handle, by=self.why)
 
 
-@dataclass(frozen=True)
-class Pause:
-    """Wait for the next look."""
-
-    seconds: float
-    """How long whoever has to ask waits."""
-    longest: float | None = None
-    """How long whoever is told of changes waits at most; None: until one comes."""
-
-
-@dataclass(frozen=True)
-class Say:
-    """Tell the people who watch."""
-
-    line: str
-
-
-@dataclass(frozen=True)
-class Show:
-    """Show the job's own output. ``cursor`` is the chunk that it ends."""
-
-    text: str
-    cursor: str
-
-
 Effect = Create | Look | Tail | Cancel | Pause | Say | Show
-Watch = Generator[Effect, Any, Outcome]
+Watch = Wait[Outcome]
 
 
 @dataclass(frozen=True)
@@ -157,14 +144,6 @@ class Deadline:
     parameter: str
     limit: float
     left: float
-
-
-@dataclass(frozen=True)
-class ExecutionTimeout:
-    """Airflow's ``execution_timeout``: seconds, and the Unix time at which they are over."""
-
-    seconds: float
-    at: float
 
 
 def deadline_of(
@@ -206,6 +185,8 @@ def watch(
     timeout: ExecutionTimeout | None = None,
     cancels: bool = True,
     create: str | None = None,
+    build: Build | None = None,
+    note: Callable[[Build], None] = lambda _: None,
     clock: Callable[[], float] = time.time,
 ) -> Watch:
     """Describe the observation of one job, from any moment of its life, to its end or deadline.
@@ -215,14 +196,33 @@ def watch(
     :param timeout: when the observer has to give up.
     :param cancels: whether the job ends with an observer that gives up. The job's own deadlines always end it.
     :param create: URI of a manifest to create the job from first.
+    :param build: the build of the job's image, to be waited for before that.
+    :param note: told of the build that takes the place of one that was cancelled.
     :param clock: the observer's own, in Unix seconds.
     """
     poll = max(poll, SHORTEST_PAUSE)
+    try:
+        if build is not None:
+            yield from building.wait_for(build, handle.root, poll=poll, timeout=timeout, note=note, clock=clock)
+        if create is not None:
+            yield from insist(Create(handle, create), f"Job {handle.job_id}", poll)
+    except (ImageError, JobTimeout, QuotaExceeded, ConfigurationError) as error:
+        return Outcome(JobStatus(JobState.NOT_FOUND), error=error)
+    return (yield from _observe(handle, poll, cursor, timeout, cancels, clock))
+
+
+def _observe(
+    handle: JobHandle,
+    poll: float,
+    cursor: str,
+    timeout: ExecutionTimeout | None,
+    cancels: bool,
+    clock: Callable[[], float],
+) -> Watch:
+    """The job itself."""
     said, screen = "", _Screen(cursor)
-    if create is not None:
-        yield from _insist(Create(handle, create), handle, poll)
     while True:
-        status: JobStatus = yield from _insist(Look(handle), handle, poll)
+        status: JobStatus = yield from insist(Look(handle), f"Job {handle.job_id}", poll)
         if status.state.terminal:  # what the job said last comes before how it ended
             yield from _show_rest(handle, screen)
         said = yield from _tell(handle, status, said)
@@ -250,26 +250,10 @@ def _tell(handle: JobHandle, status: JobStatus, said: str) -> Generator[Effect, 
     return telling
 
 
-def _insist(effect: Create | Look | Cancel, handle: JobHandle, poll: float) -> Generator[Effect, Any, Any]:
-    """Ask again, with growing pauses, while the cluster does not answer."""
-    failures = 0
-    while True:
-        try:
-            return (yield effect)
-        except InfrastructureError as error:
-            failures += 1
-            if failures > FAILURES:
-                raise
-            summary = error.summary
-        yield Say(f"Job {handle.job_id}: no answer about it ({summary}), asking again")
-        pause = min(poll * 2**failures, LONGEST_PAUSE)
-        yield Pause(pause, pause)
-
-
 def _end(handle: JobHandle, deadline: Deadline, status: JobStatus, poll: float) -> Generator[Effect, Any, None]:
     what = f"{deadline.parameter} of {deadline.limit:g} s"
     yield Say(f"Job {handle.job_id}: {what} passed, cancelling")
-    yield from _insist(Cancel(handle, what, status), handle, poll)
+    yield from insist(Cancel(handle, what, status), f"Job {handle.job_id}", poll)
 
 
 @dataclass
@@ -306,42 +290,3 @@ def _show_rest(handle: JobHandle, screen: _Screen) -> Generator[Effect, Any, Non
     while screen.cursor != before:
         before = screen.cursor
         yield from _show(handle, screen, last=True)
-
-
-def drive(
-    watching: Watch,
-    ports: Ports,
-    *,
-    say: Callable[[str], None],
-    show: Callable[[str], None],
-    sleep: Callable[[float], None],
-) -> Outcome:
-    """The worker's driver: perform each effect at once and block. ``sleep`` may raise to end the observation."""
-    try:
-        effect = next(watching)
-        while True:
-            try:
-                answer = _perform(effect, ports, say, show, sleep)
-            except InfrastructureError as error:
-                effect = watching.throw(error)
-            else:
-                effect = watching.send(answer)
-    except StopIteration as stop:
-        outcome: Outcome = stop.value
-        return outcome
-
-
-def _perform(
-    effect: Effect,
-    ports: Ports,
-    say: Callable[[str], None],
-    show: Callable[[str], None],
-    sleep: Callable[[float], None],
-) -> Any:
-    if isinstance(effect, Pause):
-        return sleep(effect.seconds)
-    if isinstance(effect, Say):
-        return say(effect.line)
-    if isinstance(effect, Show):
-        return show(effect.text)
-    return effect.perform(ports)

@@ -27,7 +27,7 @@ from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle import cleanup, images, trial
 from airflow_provider_kinetic.lifecycle.consignment import Consignment
 from airflow_provider_kinetic.lifecycle.creation import leave_order
-from airflow_provider_kinetic.lifecycle.images import Waiting
+from airflow_provider_kinetic.lifecycle.images import BLOCKING, Waiting
 from airflow_provider_kinetic.lifecycle.inputs import Inputs
 from airflow_provider_kinetic.lifecycle.manifest import annotations_of, check, manifest_of
 from airflow_provider_kinetic.lifecycle.parcel import Parcel, pack, repack
@@ -70,7 +70,7 @@ def ensure(
     say: Say,
     *,
     reach: Callable[[JobHandle], Ports] | None = None,
-    waiting: Waiting = Waiting(),
+    waiting: Waiting = BLOCKING,
 ) -> Submitted:
     """Make sure that the job of this task instance exists, and say which one it is.
 
@@ -208,26 +208,39 @@ def _submit(
         parcel = pack(Path(folder), work, record, inputs.foreseen(), say, exclude=target.folders)
         handle = _handle_of(target, work, record, parcel)
         check(target, work, manifest_of(target, work, handle))
-        build = image and None or images.begin(
-            ports, target.store_root, _request(ports.builder, work.spec), waiting, say)
+        wanted = image or _begin(ports, target, work.spec, waiting, say)
         if inputs.places:
             parcel = repack(parcel, work, record, inputs.ship(ports.store))
             handle = _handle_of(target, work, record, parcel)
-        if build is not None and not defers:
-            image = images.finish(ports, target.store_root, build, waiting, say)
-        uri = image.uri if image is not None else ports.builder.uri(_request(ports.builder, work.spec))
-        handle = Consignment(ports.store, replace(handle, image_uri=uri), parcel).send()
-    manifest = manifest_of(target, work, handle)
-    if image is None:
-        say(f"Job {handle.job_id} is submitted as soon as its image is built; outputs in {handle.output_dir}")
-        return Submitted(handle, Step.SUBMIT, build=build, order=leave_order(ports.store, handle, manifest))
+        build = wanted if isinstance(wanted, Build) else None
+        if build is not None and (work.secrets or not waiting.defers):  # no order in the store holds a secret
+            wanted = images.finish(ports, target.store_root, build, waiting, say)
+        handle = Consignment(ports.store, replace(handle, image_uri=wanted.uri), parcel).send()
+    bring = _leave if wanted is build else _create
+    return bring(ports, target, work, Submitted(handle, Step.SUBMIT, build=build), say)
+
+
+def _leave(ports: Ports, target: Target, work: Work, submitted: Submitted, say: Say) -> Submitted:
+    """For whoever waits for the image."""
+    handle = submitted.handle
+    order = leave_order(ports.store, handle, manifest_of(target, work, handle))
+    say(f"Job {handle.job_id} starts as soon as its image is built; outputs in {handle.output_dir}")
+    return replace(submitted, order=order)
+
+
+def _create(ports: Ports, target: Target, work: Work, submitted: Submitted, say: Say) -> Submitted:
+    handle = submitted.handle
     try:
-        ports.cluster.create(manifest, secrets=work.secrets)
+        ports.cluster.create(manifest_of(target, work, handle), secrets=work.secrets)
     except JobExists:
         _check_identity(ports, handle, work, target, say)
-        return Submitted(handle, Step.ADOPT)
+        return replace(submitted, step=Step.ADOPT)
     say(f"Job {handle.job_id} submitted: {handle.func_name}() on {handle.accelerator}, outputs in {handle.output_dir}")
-    return Submitted(handle, Step.SUBMIT, build=build)
+    return submitted
+
+
+def _begin(ports: Ports, target: Target, spec: JobSpec, waiting: Waiting, say: Say) -> Build:
+    return images.begin(ports, target.store_root, _request(ports.builder, spec), waiting, say)
 
 
 def _find_image(builder: ImageBuilder, spec: JobSpec) -> Image | None:

@@ -37,7 +37,8 @@ standard library only because it also travels to the job.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class KineticError(Exception):
@@ -55,6 +56,20 @@ class KineticError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.summary, self.advice))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the event of a trigger."""
+        return {"category": self.category, "summary": self.summary, "advice": self.advice}
+
+    @staticmethod
+    def from_dict(raw: Mapping[str, Any]) -> KineticError:
+        """The error that says the same; of a category that this version does not know: the base of all."""
+        kinds, found = [KineticError], KineticError
+        while kinds:
+            kind = kinds.pop()
+            found = kind if kind.category == raw.get("category") else found
+            kinds.extend(kind.__subclasses__())
+        return found(str(raw.get("summary", "")), advice=str(raw.get("advice", "")))
 
 
 def _rebuild(kind: type[KineticError], summary: str, advice: str) -> KineticError:

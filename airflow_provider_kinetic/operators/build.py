@@ -42,6 +42,7 @@ class KineticBuildImageOperator(BaseOperator):
         self.kinetic_conn_id = kinetic_conn_id
 
     def execute(self, context: Context) -> str:
+        from airflow_provider_kinetic.lifecycle import images
         from airflow_provider_kinetic.model import accelerators, parameters
         from airflow_provider_kinetic.operators.requirements import requirements_text
 
@@ -52,7 +53,7 @@ class KineticBuildImageOperator(BaseOperator):
         text = requirements_text(self.requirements, folder, warn=lambda line: self.log.warning("%s", line))
         builder = hook.ports.builder
         request = builder.request_for(accelerators.parse(self.accelerator).category, text)
-        image = builder.ensure(request, log=lambda line: self.log.info("%s", line))
+        image = images.ensure(hook.ports, hook.target.store_root, request, lambda line: self.log.info("%s", line))
         self.log.info("Image %s %s", image.uri, "found" if image.cached else "built")
         ti = context["ti"]
         for key, value in {"cached": image.cached, "build_id": image.build_id, "log_url": image.log_url}.items():

@@ -24,7 +24,8 @@ from airflow_provider_kinetic.operators.killing import goes_on
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome
+    from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
+    from airflow_provider_kinetic.lifecycle.observe import Outcome
     from airflow_provider_kinetic.model.handle import JobHandle
     from airflow_provider_kinetic.model.status import JobStatus
 
@@ -81,7 +82,8 @@ class JobFollower(BaseOperator):
 
     def _outcome(self, context: Context, handle: JobHandle, status: JobStatus | None) -> Outcome:
         """How the job ended, in the worker; a deferrable task that has to wait leaves it here."""
-        from airflow_provider_kinetic.lifecycle.observe import Outcome, drive, watch
+        from airflow_provider_kinetic.lifecycle.effects import drive
+        from airflow_provider_kinetic.lifecycle.observe import Outcome, watch
 
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         status = status or hook.status(handle)
@@ -174,7 +176,7 @@ class JobFollower(BaseOperator):
         )
 
     def _conclude(self, context: Context, handle: JobHandle, outcome: Outcome) -> Any:
-        from airflow_provider_kinetic.lifecycle.observe import EXECUTION_TIMEOUT
+        from airflow_provider_kinetic.lifecycle.effects import EXECUTION_TIMEOUT
         from airflow_provider_kinetic.model.diagnosis import timed_out
         from airflow_provider_kinetic.model.status import JobState
 
@@ -201,7 +203,7 @@ class JobFollower(BaseOperator):
             self.log.info("The log goes on in %s", handle.logs)
 
     def _timeout(self, context: Context) -> ExecutionTimeout | None:
-        from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout
+        from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
 
         limit: timedelta | None = self.execution_timeout
         if limit is None:

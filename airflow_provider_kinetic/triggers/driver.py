@@ -8,11 +8,14 @@ thread. Either way the description of the observation is the worker's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_kinetic.lifecycle.observe import Effect, Look, Outcome, Pause, Say, Show, Tail, Watch
-from airflow_provider_kinetic.model.errors import InfrastructureError
+from airflow_provider_kinetic.lifecycle.building import Inspect
+from airflow_provider_kinetic.lifecycle.effects import Pause, Say, Show, Wait
+from airflow_provider_kinetic.lifecycle.observe import Effect, Look, Outcome, Tail, Watch
+from airflow_provider_kinetic.model.errors import KineticError
+from airflow_provider_kinetic.triggers import builds
 from airflow_provider_kinetic.triggers.budget import LineBudget
 from airflow_provider_kinetic.triggers.cursor import Cursor
 from airflow_provider_kinetic.triggers.live_log import LiveLog
@@ -21,8 +24,26 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.clusters.base import Subscription
     from airflow_provider_kinetic.lifecycle.ports import Ports
 
+T = TypeVar("T")
+
 LINES_AT_ONCE = 100
 """Log lines that are written without a look at what else is to be done: a few milliseconds."""
+
+
+async def drive(waiting: Wait[T], perform: Callable[[Any], Awaitable[Any]]) -> T:
+    """Have each effect of a wait performed, to its end."""
+    try:
+        effect = next(waiting)
+        while True:
+            try:
+                answer = await perform(effect)
+            except KineticError as error:
+                effect = waiting.throw(error)
+            else:
+                effect = waiting.send(answer)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
 
 
 class Driver:
@@ -47,18 +68,7 @@ class Driver:
         """Output was wanted since the last pause."""
 
     async def drive(self, watching: Watch) -> Outcome:
-        try:
-            effect = next(watching)
-            while True:
-                try:
-                    answer = await self._perform(effect)
-                except InfrastructureError as error:
-                    effect = watching.throw(error)
-                else:
-                    effect = watching.send(answer)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome
+        return await drive(watching, self._perform)
 
     async def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Say):
@@ -72,6 +82,8 @@ class Driver:
             return await self._live_log.take(effect)
         if isinstance(effect, Look) and self._subscription is not None:
             return await self._subscription.status()
+        if isinstance(effect, Inspect):
+            return await builds.status(self._ports, effect)
         return await asyncio.to_thread(effect.perform, self._ports)
 
     async def _pause(self, pause: Pause) -> None:

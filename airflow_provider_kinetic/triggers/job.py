@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_kinetic.hooks.shared import shared_ports
-from airflow_provider_kinetic.lifecycle.observe import ExecutionTimeout, Outcome, watch
+from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
+from airflow_provider_kinetic.lifecycle.observe import Outcome, watch
 from airflow_provider_kinetic.model.errors import InfrastructureError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.triggers.budget import LineBudget, RequestBudget

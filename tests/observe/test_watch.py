@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kinetic.lifecycle.observe import (
+from airflow_provider_kinetic.lifecycle.effects import (
     FAILURES,
     LONGEST_PAUSE,
-    SHOWN_AT_MOST,
-    Cancel,
     ExecutionTimeout,
-    Look,
-    Outcome,
     Pause,
     Say,
     Show,
+)
+from airflow_provider_kinetic.lifecycle.observe import (
+    SHOWN_AT_MOST,
+    Cancel,
+    Look,
+    Outcome,
     Tail,
     deadline_of,
     watch,
