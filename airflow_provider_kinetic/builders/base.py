@@ -51,9 +51,10 @@ class ImageBuilder(Protocol):
         :raises ConfigurationError: this platform cannot run such an image.
         """
 
-    def prebuilt(self, category: str) -> Image:
+    def prebuilt(self, category: str, repository: str | None = None) -> Image:
         """The published image of the category; the job installs its requirements itself (contract 4.1).
 
+        :param repository: where such images are; None: the connection's ``base_image_repo``.
         :raises ConfigurationError: this platform has none, or nobody says where they are.
         """
 

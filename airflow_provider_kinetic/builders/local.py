@@ -77,9 +77,10 @@ class LocalBuilder:
 
     def uri(self, request: ImageRequest) -> str:
         """The environment's folder."""
-        return self._uri(request.tag)
+        return self.uri_of(request.tag)
 
-    def _uri(self, tag: str) -> str:
+    def uri_of(self, tag: str) -> str:
+        """The same of a tag."""
         return path_to_uri(self._root / tag)
 
     def find(self, request: ImageRequest) -> Image | None:
@@ -135,7 +136,7 @@ class LocalBuilder:
     def _build(self, record: BuildRecord, build_id: str, *, started_by_us: bool) -> Build:
         return Build(
             tag=record.tag,
-            uri=self._uri(record.tag),
+            uri=self.uri_of(record.tag),
             id=build_id,
             log_url=path_to_uri(record.log),
             place=path_to_uri(self._root),
@@ -193,7 +194,7 @@ class LocalBuilder:
             )
         return Image(uri=path_to_uri(path), cached=True)
 
-    def prebuilt(self, category: str) -> Image:
+    def prebuilt(self, category: str, repository: str | None = None) -> Image:  # noqa: ARG002
         """:raises ConfigurationError: always; nobody publishes environments."""
         raise ConfigurationError(
             f"The local platform has no prebuilt image for {category}.",
@@ -212,7 +213,7 @@ class LocalBuilder:
             return None
         return BuiltImage(
             tag=environment.name,
-            uri=self._uri(environment.name),
+            uri=self.uri_of(environment.name),
             created=_seconds(said.get("created")),
             size=size_of(environment),
             requirements=said.get("requirements"),

@@ -246,7 +246,7 @@ def _begin(ports: Ports, target: Target, spec: JobSpec, waiting: Waiting, say: S
 def _find_image(builder: ImageBuilder, spec: JobSpec) -> Image | None:
     """The image that the job runs in: the named one, or the one that holds its requirements; None: it must be built."""
     if spec.container_image == "prebuilt":
-        return builder.prebuilt(accelerators.parse(spec.accelerator).category)
+        return builder.prebuilt(accelerators.parse(spec.accelerator).category, spec.base_image_repo)
     if spec.container_image not in (None, "bundled"):
         return builder.named(str(spec.container_image))
     return builder.find(_request(builder, spec))

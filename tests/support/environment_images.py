@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from kube import Image
 
 from airflow_provider_kinetic.builders.local import LocalBuilder
-from airflow_provider_kinetic.builders.named import NamedBuilder
+from airflow_provider_kinetic.builders.named import named_image
 from airflow_provider_kinetic.hooks import platforms
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model import images
-from airflow_provider_kinetic.model.images import ImageRequest
 from airflow_provider_kinetic.model.target import Target
 
 REPOSITORY = "registry.example/environments"
@@ -36,15 +34,11 @@ class EnvironmentImages(dict[str, Image]):
 class EnvironmentBuilder(LocalBuilder):
     """Builds the environment and answers with the image that stands for it."""
 
-    def find(self, request: ImageRequest) -> images.Image | None:
-        found = super().find(request)
-        return None if found is None else replace(found, uri=f"{REPOSITORY}:{request.tag}")
-
-    def ensure(self, request: ImageRequest, *, log: Callable[[str], None]) -> images.Image:
-        return replace(super().ensure(request, log=log), uri=f"{REPOSITORY}:{request.tag}")
+    def uri_of(self, tag: str) -> str:
+        return f"{REPOSITORY}:{tag}"
 
     def named(self, container_image: str) -> images.Image:
-        return NamedBuilder().named(container_image)
+        return named_image(container_image)
 
 
 def build_for_kubernetes(root: Path) -> None:
