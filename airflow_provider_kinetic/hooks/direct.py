@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from airflow_provider_kinetic.hooks.arguments import plain_call
 from airflow_provider_kinetic.hooks.settings import load_settings
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.lifecycle.submission import Journal, SubmissionRecord
@@ -64,10 +65,11 @@ def submit(
     given = {_PARAMETERS.get(name, name): value for name, value in (order.spec or {}).items()}
     for warning in parameters.check(target, {"accelerator": spec.accelerator, **given}):
         say(warning)
+    args, kwargs = plain_call(order.args, order.kwargs or {})
     work = Work(
         function=order.function,
-        args=tuple(order.args),
-        kwargs=dict(order.kwargs or {}),
+        args=args,
+        kwargs=kwargs,
         spec=spec,
         identity=order.identity or TaskIdentity(NOBODY, spec.func_name, names.new_nonce()),
         max_tries=order.max_tries,

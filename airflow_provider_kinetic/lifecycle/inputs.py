@@ -6,11 +6,13 @@ sent before the function and its arguments are known to be fit to travel.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_kinetic.job.references import DataReference
+from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model.data import Data
 from airflow_provider_kinetic.model.data_layout import DataLocation
@@ -19,6 +21,7 @@ from airflow_provider_kinetic.model.mounts import FuseMount
 from airflow_provider_kinetic.model.target import Target
 from airflow_provider_kinetic.model.volumes import normal
 from airflow_provider_kinetic.packaging.data_arguments import DataArguments, refuse_template
+from airflow_provider_kinetic.packaging.data_tree import look
 from airflow_provider_kinetic.stores.base import Store
 
 Say = Callable[[str], None]
@@ -68,10 +71,15 @@ class Inputs:
         for where, data in self.places.items():
             if data.fuse and not self._is_mounted(data):
                 self._say(f"{where}: this machine has no FUSE, {data.path} is downloaded instead.")
-        return self._with(ship(store, self._target, self.places, self._say), self._say)
+        here = {data: _here(data) for data in self.places.values() if self._is_here(data)}
+        away = {where: data for where, data in self.places.items() if data not in here}
+        return self._with({**here, **ship(store, self._target, away, self._say)}, self._say)
 
     def foreseen(self) -> Shipped:
-        """The same before anything is sent, under made-up hashes. Without data it is the call itself."""
+        """The same before anything is sent, under made-up hashes. Without data it is the call itself.
+
+        :raises ConfigurationError: local data is not there; what is in a folder is for :meth:`ship` to see.
+        """
         return self._with({data: self._made_up(data) for data in self.places.values()}, lambda _: None)
 
     def _with(self, references: Mapping[Data, DataReference], warn: Say) -> Shipped:
@@ -100,6 +108,10 @@ class Inputs:
         """On this machine a link does what a mount does, and nothing does so for a bucket."""
         return data.fuse and not (self._target.platform == "local" and data.kind == "gs")
 
+    def _is_here(self, data: Data) -> bool:
+        """The job sees the very files: nothing needs to be sent."""
+        return data.fuse and data.kind == "local" and self._target.platform == "local"
+
     def _mounts(self, placed: list[tuple[Data, DataReference]]) -> Iterator[FuseMount]:
         for data, reference in placed if self._target.platform == "gke" else ():
             if reference.fuse and reference.mount_path is not None:
@@ -109,8 +121,14 @@ class Inputs:
                 yield FuseMount(reference.mount_path, uri, reference.is_dir)
 
     def _made_up(self, data: Data) -> DataReference:
-        uri = data.path if data.kind != "local" else DataLocation(self._target.store_root, _NO_HASH).uri
-        return DataReference(uri, is_dir=data.is_folder is not False, fuse=data.fuse)
+        if data.kind != "local":
+            return DataReference(data.path, is_dir=bool(data.is_folder), fuse=data.fuse)
+        return replace(_here(data), uri=DataLocation(self._target.store_root, _NO_HASH).uri)
+
+
+def _here(data: Data) -> DataReference:
+    folder = stat.S_ISDIR(look(data.local_path).st_mode)
+    return DataReference(path_to_uri(str(data.local_path)), is_dir=folder, fuse=data.fuse)
 
 
 def _check_fuse(target: Target, where: str, data: Data) -> None:

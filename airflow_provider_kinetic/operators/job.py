@@ -46,8 +46,9 @@ class KineticJobOperator(BaseOperator):
     """Base of the operators that submit a job.
 
     :param python_callable: the function to run. It travels by value, with what it uses of its project.
-    :param op_args: positional arguments of any size (templated).
-    :param op_kwargs: keyword arguments of any size (templated).
+    :param op_args: positional arguments of any size (templated). Where a ``Data`` is, also in lists, dicts and
+        dataclasses, the function gets a path.
+    :param op_kwargs: keyword arguments of any size (templated); the same holds of ``Data``.
     :param accelerator: ``"cpu"``, ``"l4"``, ``"a100x4"``, ``"tpu-v5litepod-4"``, …; ``:spot`` may be appended.
     :param container_image: None or ``"bundled"``: an image with ``requirements``, built when it is missing;
         ``"prebuilt"``; or the image to use. On the local platform a virtual environment or interpreter.
@@ -58,6 +59,7 @@ class KineticJobOperator(BaseOperator):
         and are masked in the UI.
     :param secrets: variables that never enter payload, log or listing. Templated, and shown to nobody: write
         ``{"HF_TOKEN": "{{ var.value.hf_token }}"}``, and the DAG holds no secret either.
+    :param volumes: data at paths of the job: ``{"/data": Data("gs://acme/{{ ds }}/")}`` (values templated).
     :param output_dir: where the function keeps what lasts; it finds it as ``KINETIC_OUTPUT_DIR``. None: a directory of
         this task instance, the same one at every retry. On the local platform an absolute path will do.
     :param startup_timeout: longest time from submit to first start.
@@ -86,6 +88,7 @@ class KineticJobOperator(BaseOperator):
         "container_image",
         "requirements",
         "env_vars",
+        "volumes",
         "output_dir",
         "labels",
         "service_account",
@@ -101,7 +104,7 @@ class KineticJobOperator(BaseOperator):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("op_args", "op_kwargs"), "py"),
-        **dict.fromkeys(("env_vars", "labels", "requests", "secret_env", "pod_override"), "json"),
+        **dict.fromkeys(("env_vars", "volumes", "labels", "requests", "secret_env", "pod_override"), "json"),
     }
     shallow_copy_attrs: Sequence[str] = ("python_callable",)
     operator_extra_links = LINKS
@@ -232,13 +235,15 @@ class KineticJobOperator(BaseOperator):
         push_links(context, handle.to_dict())
 
     def _work(self, context: Context) -> Work:
+        from airflow_provider_kinetic.hooks.arguments import plain_call
         from airflow_provider_kinetic.lifecycle.work import Work
 
         function, environment = self._function(), self._environment(context)
+        args, kwargs = plain_call(tuple(self.op_args), self._call_kwargs(context, function))
         return Work(
             function=function,
-            args=tuple(self.op_args),
-            kwargs=self._call_kwargs(context, function),
+            args=args,
+            kwargs=kwargs,
             spec=self._spec(function, environment.plain),
             identity=identity_of(context),
             max_tries=context["ti"].max_tries,
@@ -292,6 +297,7 @@ class KineticJobOperator(BaseOperator):
             stop_grace=seconds(self.stop_grace, settings.stop_grace) or 0.0,
             max_preemptions=settings.max_preemptions if self.max_preemptions is None else self.max_preemptions,
             labels=_texts(self.labels),
+            volumes=dict(self.volumes or {}),
             service_account=self.service_account or None,
             queue=self.queue_name or None,
             priority_class=self.priority_class or None,

@@ -81,17 +81,27 @@ def scan(path: Path) -> DataTree:
     :raises ConfigurationError: nothing is there, it may not be read, or something in it cannot be sent.
     :raises InfrastructureError: the disk failed, or files went away meanwhile.
     """
+    found = look(path)
+    if stat.S_ISDIR(found.st_mode):
+        return _Scan(path).tree()
+    if not _is_utf8(path.name):
+        raise _unsendable(path, [f"{path.name!r} is not UTF-8"])
+    return DataTree(path, False, (_file(path.name, str(path), found),))
+
+
+def look(path: Path) -> os.stat_result:
+    """Whether a file or a folder is there at all, without a look into it.
+
+    :raises ConfigurationError: it is not, or it is something else, or it may not be seen.
+    :raises InfrastructureError: the disk failed.
+    """
     try:
         found = path.stat()
     except OSError as error:
         raise _unreachable(path, error) from error
-    if stat.S_ISDIR(found.st_mode):
-        return _Scan(path).tree()
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISDIR(found.st_mode) and not stat.S_ISREG(found.st_mode):
         raise ConfigurationError(f"Data path {path} is {_kind(found.st_mode)}, neither a file nor a folder.")
-    if not _is_utf8(path.name):
-        raise _unsendable(path, [f"{path.name!r} is not UTF-8"])
-    return DataTree(path, False, (_file(path.name, str(path), found),))
+    return found
 
 
 def changed(path: str) -> InfrastructureError:
