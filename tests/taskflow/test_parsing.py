@@ -23,6 +23,7 @@ OURS = """
 from airflow.sdk import DAG, task
 
 from airflow_provider_kinetic import (
+    Data,
     KineticBuildImageOperator,
     KineticCleanupOperator,
     KineticCollectOperator,
@@ -38,18 +39,18 @@ from airflow_provider_kinetic import (
 with DAG("ours", schedule=None):
 
     @task.kinetic(accelerator="tpu-v5litepod-4", requirements=["jax"], secrets={"TOKEN": "{{ var.value.token }}"})
-    def work(x=1): ...
+    def work(x=1, data=Data("gs://acme/{{ ds }}/")): ...
 
     @kinetic_task
-    def more(): ...
+    def more(data): ...
 
     build = KineticBuildImageOperator(task_id="build", requirements=["jax"])
     run = KineticRunOperator.partial(task_id="run", python_callable=print, deferrable=True).expand(op_args=[[1], [2]])
-    submit = KineticSubmitOperator(task_id="submit", python_callable=print)
+    submit = KineticSubmitOperator(task_id="submit", python_callable=print, volumes={"/data": Data("/absent")})
     done = KineticJobSensor(task_id="done", job=submit.output["kinetic_job"])
     value = KineticCollectOperator(task_id="collect", job_id=submit.output)
     clean = KineticCleanupOperator(task_id="clean", job_id=submit.output).as_teardown()
-    build >> [work(), more(), run, submit] >> done >> value >> clean
+    build >> [work(), more(Data("~/absent")), run, submit] >> done >> value >> clean
 """
 STEPS = [("plain", PLAIN), ("ours", OURS), ("triggerer", "import airflow.triggers.base")]
 STEPS.append(("trigger", "import airflow_provider_kinetic.triggers.job"))
@@ -84,10 +85,9 @@ def test_a_dag_file_loads_operators_and_no_more(loaded: dict[str, set[str]]) -> 
     assert top_levels(loaded["plain"] | loaded["ours"]) & FORBIDDEN == set()
     assert "google" not in top_levels(loaded["ours"])
     ours = {name.split(".")[1] for name in loaded["ours"] if name.startswith("airflow_provider_kinetic.")}
-    assert ours == {"decorators", "hooks", "links", "model", "operators", "sensors"}
-    assert {name for name in loaded["ours"] if name.startswith("airflow_provider_kinetic.model.")} == {
-        "airflow_provider_kinetic.model.errors"
-    }
+    assert ours == {"decorators", "hooks", "job", "links", "model", "operators", "sensors"}
+    nouns = {name.partition(".")[2] for name in loaded["ours"] if ".model." in name or ".job." in name}
+    assert nouns == {"model.data", "model.errors", "job.references", "job.storage"}
 
 
 def test_a_trigger_loads_no_sdk(loaded: dict[str, set[str]]) -> None:
