@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import subprocess
 import sys
 import threading
 import traceback
@@ -27,6 +25,9 @@ from airflow_provider_kinetic.job.report import Report
 from airflow_provider_kinetic.job.request import Request
 from airflow_provider_kinetic.job.stopping import StopRequest
 from airflow_provider_kinetic.job.storage import open_storage
+
+LINKS = "links"
+"""File in the job's folder that names the volumes to remove when it ends."""
 
 
 class Stopped(Exception):
@@ -81,7 +82,7 @@ def prepare(request: Request, folder: Path, progress: Progress) -> Call:
     _verify(request.payload_uri, found["payload"], request.payload_sha256)
     _verify(request.context_uri, found["context"], request.context_sha256)
     progress.enter(phases.REQUIREMENTS)
-    _install(request.requirements_uri, folder)
+    _install(request, folder)
     progress.enter(phases.EXTRACT)
     root = folder / "workspace"
     workspace.extract(archive, root)
@@ -97,9 +98,22 @@ def prepare(request: Request, folder: Path, progress: Progress) -> Call:
     workspace.stand_in(root, content.get("working_dir"), folder / "stand-in")
     os.environ.update(content.get("env_vars") or {})
     progress.enter(phases.DATA)
-    if content.get("volumes") or content.get("has_data_refs"):
-        raise NotImplementedError("this runner cannot resolve Data arguments or volumes")
-    return call
+    return _with_data(call, content, request, folder)
+
+
+def _with_data(call: Call, content: Mapping[str, Any], request: Request, folder: Path) -> Call:
+    """Volumes are there and references are paths. Only payloads of older clients must be searched to know."""
+    if not content.get("volumes") and not content.get("has_data_refs", True):
+        return call
+    from airflow_provider_kinetic.job.data import DataFolder  # most jobs have none
+    from airflow_provider_kinetic.job.links import Links
+
+    links = Links(folder / LINKS) if request.on_this_machine else None
+    data = DataFolder(folder / "data", folder / "workspace", links)
+    data.mount(content.get("volumes") or ())
+    if not content.get("has_data_refs", True):
+        return call
+    return Call(call.function, *data.arguments(tuple(call.args), dict(call.kwargs)))
 
 
 def execute(call: Call, stop: StopRequest) -> Outcome:
@@ -143,25 +157,15 @@ def _verify(uri: str, found: str, expected: str) -> None:
         raise ValueError(f"{uri} is not the object that was submitted: its SHA-256 is {found}, expected {expected}")
 
 
-def _install(uri: str, folder: Path) -> None:
-    """What upstream's prebuilt images do at start (contract 4.9)."""
-    if not uri:
+def _install(request: Request, folder: Path) -> None:
+    """What upstream's prebuilt images do at start."""
+    if not request.requirements_uri:
         return
+    from airflow_provider_kinetic.job.installing import install  # most jobs have none
+
     path = folder / protocol.REQUIREMENTS
-    _download(uri, path)
-    if not path.read_text().strip():
-        return
-    uv = shutil.which("uv")
-    if uv is None:
-        raise RuntimeError("the image has no `uv` to install the requirements with")
-    done = subprocess.run(
-        [uv, "pip", "install", "--python", sys.executable, "-r", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"`uv pip install` ended with code {done.returncode}:\n{done.stderr}")
+    _verify(request.requirements_uri, _download(request.requirements_uri, path), request.requirements_sha256)
+    install(path)
 
 
 def _bundle(folder: Path) -> str:

@@ -5,6 +5,7 @@ Submitter and job share these shapes with upstream's (contract 6.3), so either c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 MARK = "__data_ref__"
 FUSE_FOLDER = "/_kinetic/fuse-data"
 """Where FUSE arguments are mounted, one numbered folder each."""
+
+CACHE = "default/data-cache"
+"""Below a store's root: uploaded data, by content (contract 11.3)."""
+_UPLOADED = re.compile(rf".*/{CACHE}/([0-9a-f]{{64}})")
 
 HUB_OPTIONS = ("split", "config_name", "revision")
 
@@ -27,6 +32,12 @@ class DataReference:
     """Where a volume or a FUSE argument appears; None: the job downloads it to a folder of its choice."""
     fuse: bool = False
     hf_trust_remote_code: bool = False
+
+    @property
+    def content_hash(self) -> str:
+        """Of data that was uploaded; empty for what the user named in a store."""
+        found = _UPLOADED.fullmatch(self.uri)
+        return found[1] if found else ""
 
     def to_wire(self) -> dict[str, Any]:
         return {

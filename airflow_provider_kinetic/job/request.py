@@ -35,6 +35,7 @@ class Request:
     requirements_uri: str = ""
     payload_sha256: str = ""
     context_sha256: str = ""
+    requirements_sha256: str = ""
     job_id: str = ""
     output_dir: str = ""
     """URI without a final slash; empty for a job that keeps no records."""
@@ -61,6 +62,7 @@ class Request:
             requirements_uri=flags.get("requirements-gcs", ""),
             payload_sha256=flags.get("payload-sha256", ""),
             context_sha256=flags.get("context-sha256", ""),
+            requirements_sha256=flags.get("requirements-sha256", ""),
             job_id=environ.get(protocol.ENV_JOB_ID, ""),
             output_dir=_directory(environ.get(protocol.ENV_OUTPUT_DIR, "")),
             python=environ.get(protocol.ENV_PYTHON, ""),
@@ -76,6 +78,11 @@ class Request:
     def records(self) -> bool:
         """Only the first host keeps records and logs, and only where they have a place to survive."""
         return bool(self.output_dir and self.job_id and self.host_index == 0)
+
+    @property
+    def on_this_machine(self) -> bool:
+        """The job shares its file system with others, and with what comes after it."""
+        return self.result_uri.startswith("file:")
 
     @property
     def own_result_uri(self) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_provider_kinetic.job import execution, phases, protocol, workspace
+from airflow_provider_kinetic.job import execution, links, phases, protocol, workspace
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.delivery import adopt, deliver
 from airflow_provider_kinetic.job.logs import LAST_FLUSH, ChunkNames, LogShipper
@@ -218,6 +218,7 @@ def _conclude(start: Start, report: Report, shipper: LogShipper | None) -> int:
         shipper.close(start.stop.left(LAST_FLUSH))
     _last_words(start.request, report, start.attempt)
     workspace.remove_stand_in(start.folder / "workspace", start.folder / STAND_IN)
+    links.release(start.folder / execution.LINKS)
     _discard(start.folder)
     return report.exit_code
 

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
 TEMPORARY = ".kinetic-tmp-"
@@ -31,6 +31,25 @@ class ObjectExists(Exception):
     """A create-only write found an object under this URI."""
 
 
+class ObjectDamaged(OSError):
+    """What arrived is not the object that is there: reading it once more may help."""
+
+
+class Entry(NamedTuple):
+    """One file of a tree, or a folder that is kept though nothing is in it."""
+
+    uri: str
+    name: str
+    """Path below the tree's folder, with ``/``. A folder's ends in ``/``; that of the tree's own folder is empty."""
+    size: int = 0
+    updated: int = 0
+    """Unix time in nanoseconds, by the store's clock."""
+
+    @property
+    def is_folder(self) -> bool:
+        return not self.name or self.name.endswith("/")
+
+
 class Storage(Protocol):
     """What the runner needs of an object store. ``if_absent`` raises :class:`ObjectExists`."""
 
@@ -45,6 +64,12 @@ class Storage(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """URIs that start with ``prefix`` (a folder ends in ``/``), in name order."""
+
+    def entry(self, uri: str) -> Entry | None:
+        """The object of this URI under its base name; None where there is none."""
+
+    def tree(self, folder: str) -> Iterator[Entry]:
+        """What lies below ``folder`` (no final ``/``), in no order; nothing where there is no such folder."""
 
 
 def path_to_uri(path: str | os.PathLike[str]) -> str:
@@ -104,6 +129,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
+def _entry(uri: str, name: str, facts: os.stat_result) -> Entry:
+    return Entry(uri, name, facts.st_size, facts.st_mtime_ns)
+
+
 def open_storage(uri: str) -> Storage:
     """The storage that serves this URI's scheme."""
     scheme = uri.partition("://")[0]
@@ -150,6 +179,24 @@ class FileStorage:
 
     def list(self, prefix: str) -> list[str]:
         return sorted(uri for uri, _ in files_under(prefix))
+
+    def entry(self, uri: str) -> Entry | None:
+        path = uri_to_path(uri)
+        return _entry(uri, path.name, path.stat()) if path.is_file() else None
+
+    def tree(self, folder: str) -> Iterator[Entry]:
+        """Links to folders are no part of it, as they are none of a content hash (contract 11.2)."""
+        pending = [(folder, "")]
+        while pending:
+            uri, name = pending.pop()
+            if uri_to_path(uri).is_dir():
+                yield Entry(f"{uri}/", name)
+            for each in _entries(uri_to_path(uri)):
+                below, path = f"{uri}/{quote(os.fsencode(each.name))}", f"{name}{each.name}"
+                if each.is_dir(follow_symlinks=False):
+                    pending.append((below, f"{path}/"))
+                elif each.is_file() and not is_temporary(each.name):
+                    yield _entry(below, path, each.stat())
 
     def _publish(self, uri: str, if_absent: bool, fill: Callable[[Path], None]) -> None:
         """Again when the folder went away meanwhile: somebody clears the prefix at this moment."""

@@ -14,9 +14,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from airflow_provider_kinetic.job.references import CACHE
 from airflow_provider_kinetic.model.data import check_object_name
 
-CACHE = "default/data-cache"
 MARKERS = "default/data-markers"
 
 _HASH = re.compile(r"[0-9a-f]{64}")
