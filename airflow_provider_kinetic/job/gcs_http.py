@@ -6,6 +6,7 @@ is spent. The job forks once: a connection is never used by two processes.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import os
@@ -14,8 +15,9 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from typing import BinaryIO
-from urllib.parse import urlsplit
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_kinetic.job.tokens import PASSING, fetch_token, service
 
@@ -30,6 +32,16 @@ FAILURES = (OSError, http.client.HTTPException)
 
 class GcsError(OSError):
     """Cloud Storage refused or stayed away. The text says what was asked for and what to do."""
+
+
+class Tokens(Protocol):
+    """Where access tokens come from; several threads ask."""
+
+    def get(self) -> str:
+        """Good for the next request. Raises OSError: there is none."""
+
+    def forget(self, text: str) -> None:
+        """It was refused."""
 
 
 class Token:
@@ -90,12 +102,13 @@ class Reply:
 
 
 class Pool:
-    """Idle connections of this process to one server."""
+    """Idle connections of this process to one server, through the proxy that ``HTTPS_PROXY`` names."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(base)
         self._host = parts.netloc
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._proxy = None if self._tls is None or proxy_bypass(self._host) else getproxies().get("https")
         self._idle: list[http.client.HTTPConnection] = []
         self._process = os.getpid()
 
@@ -106,7 +119,12 @@ class Pool:
             return self._idle.pop()
         if self._tls is None:
             return http.client.HTTPConnection(self._host, timeout=TIMEOUT, blocksize=BLOCK)
-        return http.client.HTTPSConnection(self._host, timeout=TIMEOUT, blocksize=BLOCK, context=self._tls)
+        proxy = urlsplit(self._proxy if "://" in self._proxy else f"//{self._proxy}") if self._proxy else None
+        host = proxy.netloc.rpartition("@")[2] if proxy else self._host
+        connection = http.client.HTTPSConnection(host, timeout=TIMEOUT, blocksize=BLOCK, context=self._tls)
+        if proxy:
+            connection.set_tunnel(self._host, headers=_proxy_login(proxy.username, proxy.password))
+        return connection
 
     def give(self, connection: http.client.HTTPConnection) -> None:
         self._idle.append(connection)
@@ -116,6 +134,13 @@ class Pool:
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _proxy_login(user: str | None, password: str | None) -> dict[str, str]:
+    if user is None:
+        return {}
+    text = f"{unquote(user)}:{unquote(password or '')}".encode()
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(text).decode()}"}
 
 
 class Backoff:
@@ -138,13 +163,23 @@ class Backoff:
 
 
 class Session:
-    """Requests to Cloud Storage by path and query."""
+    """Requests to Cloud Storage by path and query.
 
-    def __init__(self, environ: Mapping[str, str], patience: float = PATIENCE) -> None:
+    :param environ: names the server, and the identity if ``tokens`` does not.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        patience: float = PATIENCE,
+        *,
+        tokens: Tokens | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         base, emulated = service(environ)
         self.patience = patience
-        self._pool = Pool(base)
-        self._token = None if emulated else Token(environ)
+        self._pool = Pool(base, tls)
+        self._token = None if emulated else tokens or Token(environ)
 
     def request(
         self,

@@ -7,13 +7,21 @@ is won by exactly one of many writers, and a listing is in name order.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
+from airflow_provider_kinetic.packaging.data_tree import DataFile
 
-__all__ = ["ObjectExists", "ObjectInfo", "ObjectMissing", "Store"]
+__all__ = ["ObjectExists", "ObjectInfo", "ObjectMissing", "Report", "Store"]
+
+Report = Callable[[int, int], None]
+"""Takes how many files and bytes are done."""
+
+NOTHING: Mapping[str, ObjectInfo] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,10 @@ class ObjectInfo:
     uri: str
     size: int
     updated: float
+    created: float = 0.0
+    """As ``updated``, and no change of metadata moves it: a bucket's rules about age go by it."""
+    crc32c: str = ""
+    """In Base64, most significant byte first; empty where the store knows none."""
 
 
 class Store(Protocol):
@@ -45,10 +57,29 @@ class Store(Protocol):
 
     def stat(self, uri: str) -> ObjectInfo | None: ...
 
-    def list(self, prefix: str, *, after: str = "") -> list[ObjectInfo]:
-        """Objects whose URI starts with ``prefix`` (a folder ends in ``/``) and sorts behind ``after``."""
+    def upload_many(
+        self,
+        files: Iterable[tuple[DataFile, str]],
+        *,
+        there: Mapping[str, ObjectInfo] = NOTHING,
+        report: Report | None = None,
+    ) -> int:
+        """Store local files, each under its URI, and copy them: they stay the user's. How many were sent.
 
-    def copy(self, source: str, target: str) -> None: ...
+        An object that has come there meanwhile and equals its file is as good as ours and left alone: others may be
+        reading it. Another one is replaced. No object is made of a file that is not the one that was listed.
+
+        :param there: what a listing showed under these URIs: objects that need not be sent if they equal their files.
+        :param report: called in the caller's thread.
+        :raises InfrastructureError: a file has changed since it was listed.
+        """
+
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[ObjectInfo]:
+        """The first ``limit`` objects whose URI starts with ``prefix`` (a folder ends in ``/``) and sorts behind
+        ``after``, in URI order."""
+
+    def copy(self, source: str, target: str) -> None:
+        """``target`` may be ``source``: it is as new as its copy."""
 
     def delete(self, uri: str) -> None:
         """Missing objects are fine."""

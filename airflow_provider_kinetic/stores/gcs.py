@@ -10,16 +10,19 @@ from __future__ import annotations
 import builtins
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
-from airflow_provider_kinetic.stores.base import ObjectInfo
+from airflow_provider_kinetic.packaging.data_tree import DataFile
+from airflow_provider_kinetic.stores.base import NOTHING, ObjectInfo, Report
 from airflow_provider_kinetic.stores.gcs_errors import explained
 from airflow_provider_kinetic.stores.gcs_requests import discard, fetch, look, put
+from airflow_provider_kinetic.stores.gcs_upload import BulkUpload
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -63,6 +66,19 @@ class GcsStore:
             with path.open("rb") as stream:
                 put(blob, stream, path.stat().st_size, if_absent, self._retry)
 
+    def upload_many(
+        self,
+        files: Iterable[tuple[DataFile, str]],
+        *,
+        there: Mapping[str, ObjectInfo] = NOTHING,
+        report: Report | None = None,
+    ) -> int:
+        """Not by the client library: see :mod:`airflow_provider_kinetic.stores.gcs_upload`."""
+        listed = list(files)
+        for _, uri in listed:
+            _split(uri)
+        return BulkUpload(self._client, self._patience, listed, there).run(report) if listed else 0
+
     def download(self, uri: str, path: Path) -> None:
         """No file is left behind by a download that fails."""
         with explained("read", uri):
@@ -77,13 +93,13 @@ class GcsStore:
     def stat(self, uri: str) -> ObjectInfo | None:
         with explained("look at", uri):
             blob = look(self._blob(uri), self._retry)
-            return None if blob is None else _info(uri, blob)
+            return None if blob is None else _info(f"gs://{blob.bucket.name}/", blob)
 
-    def list(self, prefix: str, *, after: str = "") -> builtins.list[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> builtins.list[ObjectInfo]:
         with explained("list", prefix):
             place = f"gs://{_split(prefix)[0]}/"
-            found = [_info(place + blob.name, blob) for blob in self._blobs(prefix, after)]
-            return [info for info in found if info.uri > after]
+            behind = (info for blob in self._blobs(prefix, after, limit) if (info := _info(place, blob)).uri > after)
+            return list(islice(behind, limit))
 
     def copy(self, source: str, target: str) -> None:
         """On the server, also between buckets."""
@@ -132,14 +148,15 @@ class GcsStore:
             raise ConfigurationError(f"{uri} names no object", advice="An object is gs://bucket/name.")
         return self._client.bucket(bucket).blob(name)
 
-    def _blobs(self, prefix: str, after: str) -> Any:
+    def _blobs(self, prefix: str, after: str, limit: int | None = None) -> Any:
         bucket, stem = _split(prefix)
         place = f"gs://{bucket}/"
         return self._client.list_blobs(
             bucket,
             prefix=stem or None,
             start_offset=after[len(place) :] or None if after.startswith(place) else None,
-            fields="items(name,size,updated,generation),nextPageToken",
+            page_size=None if limit is None else limit + 1,  # the one that is named by `after` may come first
+            fields="items(name,size,updated,timeCreated,crc32c,generation),nextPageToken",
             retry=self._retry,
         )
 
@@ -156,5 +173,11 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, name
 
 
-def _info(uri: str, blob: Blob) -> ObjectInfo:
-    return ObjectInfo(uri=uri, size=blob.size, updated=blob.updated.timestamp())
+def _info(place: str, blob: Blob) -> ObjectInfo:
+    return ObjectInfo(
+        uri=place + blob.name,
+        size=blob.size,
+        updated=blob.updated.timestamp(),
+        created=blob.time_created.timestamp(),
+        crc32c=blob.crc32c or "",
+    )

@@ -41,7 +41,7 @@ def explained(verb: str, uri: str) -> Iterator[None]:
     except (Unauthorized, GoogleAuthError) as error:
         raise _unknown_caller(verb, uri, error) from error
     except (RetryError, RequestException, ConnectionError) as error:
-        raise _away(verb, uri, getattr(error, "cause", None) or error) from error
+        raise away(verb, uri, getattr(error, "cause", None) or error) from error
     except (GoogleAPIError, DataCorruption, InvalidResponse) as error:
         raise StoreError(
             f"Cannot {verb} {uri}: {_line(error)}",
@@ -53,6 +53,20 @@ def explained(verb: str, uri: str) -> Iterator[None]:
             f"Cannot {verb} {uri}: {error.strerror or error}{place}",
             advice="This is about a file on this machine: let the user that runs Airflow read and write it.",
         ) from error
+
+
+def refused(verb: str, uri: str, status: int, message: str) -> StoreError:
+    """An answer of the service that is no success."""
+    if status == 404 and _NO_BUCKET in message:
+        return _no_bucket(verb, uri)
+    if status == 403:
+        return _forbidden(verb, uri, message)
+    if status == 401:
+        return _unknown_caller(verb, uri, _line(message))
+    return StoreError(
+        f"Cannot {verb} {uri}: Cloud Storage answered {status}: {_line(message)}",
+        advice="Cloud Storage refused the request; its answer says why.",
+    )
 
 
 def bucket_missing(error: Exception) -> bool:
@@ -84,7 +98,7 @@ def _forbidden(verb: str, uri: str, message: str) -> StoreError:
     )
 
 
-def _unknown_caller(verb: str, uri: str, error: Exception) -> StoreError:
+def _unknown_caller(verb: str, uri: str, error: object) -> StoreError:
     return StoreError(
         f"Cannot {verb} {uri}: no valid credentials: {_line(error)}",
         advice="Check the key or the account of the connection that `gcp_conn_id` names (without one: the application"
@@ -92,7 +106,8 @@ def _unknown_caller(verb: str, uri: str, error: Exception) -> StoreError:
     )
 
 
-def _away(verb: str, uri: str, error: BaseException) -> StoreError:
+def away(verb: str, uri: str, error: BaseException) -> StoreError:
+    """No answer at all."""
     return StoreError(
         f"Cannot {verb} {uri}: Cloud Storage did not answer: {_line(error)}",
         advice="It was asked again and again without success. Check the network between this machine and"

@@ -296,12 +296,20 @@ class Exchange(Wire):
             if self.fault.cut is not None:
                 raise Dropped
         if session.finished is None and session.content.size == total:
+            self._compare(session.content)
             session.finished = bucket.insert(session.attributes, session.content, session.query)
         self.drain()
         if session.finished is not None:
             return self.send_json(session.finished.resource())
         have = session.content.size
         return self.reply(308, {"Range": f"bytes=0-{have - 1}"} if have else {})
+
+    def _compare(self, content: Content) -> None:
+        """With the hash that the client has sent."""
+        told = dict(re.findall(r"(\w+)=([^,\s]+)", self.headers.get("X-Goog-Hash", "")))
+        for key, actual in (("crc32c", content.crc32c), ("md5", content.md5)):
+            if told.get(key, actual) != actual:
+                raise ApiError(400, f"Provided {key.upper()} {told[key]!r} doesn't match calculated {actual!r}.")
 
     def cancel(self, _: Bucket) -> None:
         self._session()

@@ -1,0 +1,69 @@
+"""Threads that share the work on many files.
+
+How many are best depends on what they wait for. A disk in this machine keeps a thread for each core busy, a network
+needs dozens in flight, and too many threads of Python only get in each other's way: so more of them start for as long
+as this process waits rather than computes.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+_TICK_SECONDS = 0.05
+
+Work = Callable[[], None]
+
+
+class Crew:
+    """:param most: threads at one time.
+    :param cores: that the work can use at once; 1 for what holds Python's lock.
+    """
+
+    def __init__(self, name: str, *, most: int, cores: int) -> None:
+        self._name = name
+        self._most = most
+        self._cores = cores
+        self.stopped = threading.Event()
+        """To be looked at by the work, as often as possible."""
+
+    def run(self, first: Iterable[Work], more: Callable[[], Work | None], tick: Work) -> None:
+        """Until all work has returned, or one raises, which stops the others.
+
+        A task that is killed raises in this thread: then the others end by themselves.
+
+        :param first: one thread for each.
+        :param more: for one thread more; None: not now.
+        :param tick: called in this thread now and then.
+        """
+        pool = ThreadPoolExecutor(self._most, thread_name_prefix=self._name)
+        try:
+            running = {pool.submit(work) for work in first}
+            idle = _Idle(self._cores)
+            while running:
+                done, running = wait(running, _TICK_SECONDS, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                if len(running) < self._most and idle.processors(len(running)) and (work := more()) is not None:
+                    running.add(pool.submit(work))
+                tick()
+        finally:
+            self.stopped.set()
+            pool.shutdown(wait=isinstance(sys.exception(), (Exception, type(None))), cancel_futures=True)
+
+
+class _Idle:
+    """Whether this process waits rather than computes."""
+
+    def __init__(self, cores: int) -> None:
+        self._cores = cores
+        self._last = time.monotonic(), time.process_time()
+
+    def processors(self, threads: int) -> bool:
+        """Since the last call the threads had less than a quarter of the processor time that they could have used."""
+        last, self._last = self._last, (time.monotonic(), time.process_time())
+        seconds, busy = (now - before for now, before in zip(self._last, last, strict=True))
+        return busy < seconds / 4 * min(threads, self._cores)
