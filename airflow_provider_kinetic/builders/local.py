@@ -101,13 +101,13 @@ class LocalBuilder:
             while True:
                 lock = try_lock(lock_of(self._root, request.tag))
                 if lock is not None:
-                    return self._started(request, lock, log)
+                    return self._started(request, lock)
                 running = BuildRecord.newest(self._root, request.tag)
                 if running is not None and running.ended() is None:
                     return self._joined(running, log)
                 time.sleep(_POLL)  # one has just ended, or begins at this moment
 
-    def _started(self, request: ImageRequest, lock: int, log: Callable[[str], None]) -> Build:
+    def _started(self, request: ImageRequest, lock: int) -> Build:
         """With the lock in hand: nobody builds. It goes to the process, or back."""
         if self.find(request) is not None:
             unlock(lock)
@@ -124,13 +124,12 @@ class LocalBuilder:
             spawn(record, lock)
         finally:
             os.close(lock)  # never unlocked here: the process holds it as soon as there is one
-        log(f"building {request.tag}; log: {record.log}")
         return self._build(record, order.id, started_by_us=True)
 
     def _joined(self, record: BuildRecord, log: Callable[[str], None]) -> Build:
         order = record.order()
         by = f" by {order.by}" if order else ""
-        log(f"waiting for the build of tag {record.tag}{by}; log: {record.log}")
+        log(f"waiting for the build of tag {record.tag}{by}")
         return self._build(record, order.id if order else "", started_by_us=False)
 
     def _build(self, record: BuildRecord, build_id: str, *, started_by_us: bool) -> Build:
@@ -143,19 +142,6 @@ class LocalBuilder:
             number=record.number,
             started_by_us=started_by_us,
         )
-
-    def ensure(self, request: ImageRequest, *, log: Callable[[str], None]) -> Image:
-        found = self.find(request)
-        while found is None:
-            build = self.start(request, log=log)
-            status = self.status(build)
-            while not status.state.terminal:
-                time.sleep(0.05)
-                status = self.status(build)
-            if status.state in (BuildState.FAILED, BuildState.TIMED_OUT):
-                raise ImageError("\n".join([status.message, status.log_tail]), advice="Check the requirements.")
-            found = status.image
-        return found
 
     def status(self, build: Build) -> BuildStatus:
         """One look at its files. A build that was killed counts as cancelled: who still wants it, demands it again."""

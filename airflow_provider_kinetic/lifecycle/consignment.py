@@ -1,7 +1,7 @@
-"""A submission on its way to the store: six objects that are sent at once, and one truth of what is there in the end.
+"""A submission on its way to the store: its objects, sent at once, and one truth of what is there in the end.
 
-Payload, context and runner are create-only: a machine may verify them already, so whoever comes second under the
-same id takes what is there, with its digests. The handle tells those digests, therefore the first handle stands,
+Payload, context, runner and requirements are create-only: a machine may verify them already, so whoever comes second
+under the same id takes what is there, with its digests. The handle tells those digests, therefore the first one stands,
 corrected by whoever found that a part was not its own. Everybody corrects it to the same text, and all of it is there
 before anybody creates the job (``contract`` M2).
 """
@@ -28,6 +28,7 @@ _DIGESTS = {
     protocol.PAYLOAD: "payload_sha256",
     protocol.CONTEXT: "context_sha256",
     protocol.RUNNER: "runner_sha256",
+    protocol.REQUIREMENTS: "requirements_sha256",
 }
 
 
@@ -56,16 +57,19 @@ class Consignment:
         others = [name for name, mine in zip(self._parts, ours, strict=False) if not mine]
         return self._settle(
             others,
-            self.handle if ours[len(_DIGESTS)] else JobHandle.found(self.store.read(uri), self.handle.job_id, uri),
+            self.handle if ours[len(self._parts)] else JobHandle.found(self.store.read(uri), self.handle.job_id, uri),
         )
 
     @property
     def _parts(self) -> dict[str, Path]:
-        return {
+        parts = {
             protocol.PAYLOAD: self.parcel.payload.path,
             protocol.CONTEXT: self.parcel.context.path,
             protocol.RUNNER: self.parcel.runner.path,
         }
+        if self.parcel.requirements is not None:
+            parts[protocol.REQUIREMENTS] = self.parcel.requirements.path
+        return parts
 
     def _settle(self, others: Iterable[str], first: JobHandle) -> JobHandle:
         """Somebody else has sent some of it: correct the handle that came first."""

@@ -46,6 +46,9 @@ def manifest_of(target: Target, work: Work, handle: JobHandle) -> JobManifest:
         "--payload-sha256": str(handle.payload_sha256),
         "--context-sha256": str(handle.context_sha256),
     }
+    if handle.requirements_sha256:
+        arguments["--requirements-gcs"] = handle.artifact(protocol.REQUIREMENTS)
+        arguments["--requirements-sha256"] = handle.requirements_sha256
     argv = [item for pair in arguments.items() for item in pair]
     return JobManifest(
         name=handle.k8s_name,

@@ -5,6 +5,7 @@ Everything that can be wrong with the user's function, arguments or project show
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from airflow_provider_kinetic.lifecycle.inputs import Shipped
 from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord
 from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model.mounts import FuseMount
+from airflow_provider_kinetic.model.parameters import PREBUILT
+from airflow_provider_kinetic.model.spec import JobSpec
 from airflow_provider_kinetic.packaging.artifact import Artifact
 from airflow_provider_kinetic.packaging.context import write_context
 from airflow_provider_kinetic.packaging.payload import Payload, write_payload
@@ -24,14 +27,16 @@ from airflow_provider_kinetic.packaging.runner_bundle import RunnerBundle, build
 
 @dataclass(frozen=True)
 class Parcel:
-    """Three files with their digests. ``modules`` are those that were pickled by value, ``mounts`` what the call needs
-    on its machine."""
+    """Files with their digests. ``modules`` are those that were pickled by value, ``mounts`` what the call needs on its
+    machine."""
 
     payload: Artifact
     context: Artifact
     runner: RunnerBundle
     modules: tuple[str, ...] = ()
     mounts: tuple[FuseMount, ...] = ()
+    requirements: Artifact | None = None
+    """What the job installs when it starts: in a prebuilt image, and only where anything is left to install."""
 
 
 def pack(
@@ -50,7 +55,22 @@ def pack(
     plan = plan_for(work.function)
     payload = _payload(folder, work, record, call, plan, warn)
     context = write_context(folder / protocol.CONTEXT, plan, exclude=exclude, warn=warn)
-    return Parcel(payload.artifact, context, build(folder / protocol.RUNNER), payload.modules, call.mounts)
+    return Parcel(
+        payload.artifact,
+        context,
+        build(folder / protocol.RUNNER),
+        payload.modules,
+        call.mounts,
+        _requirements(folder / protocol.REQUIREMENTS, work.spec),
+    )
+
+
+def _requirements(path: Path, spec: JobSpec) -> Artifact | None:
+    if spec.container_image != PREBUILT or not (spec.requirements or "").strip():
+        return None
+    text = str(spec.requirements).encode()
+    path.write_bytes(text)
+    return Artifact(path, hashlib.sha256(text).hexdigest(), len(text))
 
 
 def repack(parcel: Parcel, work: Work, record: SubmissionRecord, call: Shipped) -> Parcel:

@@ -50,16 +50,22 @@ WAIT_FOR_OLD_JOB = 30.0
 
 
 @dataclass(frozen=True)
+class Pending:
+    """A job that is created when its image is built: the build, and the URI of the manifest to create it from."""
+
+    build: Build
+    order: str
+
+
+@dataclass(frozen=True)
 class Submitted:
     """The job that this try is about. ``status`` is set when the job is over already (its result waits)."""
 
     handle: JobHandle
     step: Step
     status: JobStatus | None = None
-    build: Build | None = None
-    """Of the job's image, which was missing. With an ``order`` somebody has to wait for it."""
-    order: str = ""
-    """URI of the manifest that the job is to be created from when its image is there."""
+    pending: Pending | None = None
+    """Somebody has to wait for the image and create the job."""
 
 
 def ensure(
@@ -212,31 +218,24 @@ def _submit(
         if inputs.places:
             parcel = repack(parcel, work, record, inputs.ship(ports.store))
             handle = _handle_of(target, work, record, parcel)
-        build = wanted if isinstance(wanted, Build) else None
-        if build is not None and (work.secrets or not waiting.defers):  # no order in the store holds a secret
-            wanted = images.finish(ports, target.store_root, build, waiting, say)
+        if isinstance(wanted, Build) and (work.secrets or not waiting.defers):  # no order in the store holds a secret
+            wanted = images.finish(ports, target.store_root, wanted, waiting, say)
         handle = Consignment(ports.store, replace(handle, image_uri=wanted.uri), parcel).send()
-    bring = _leave if wanted is build else _create
-    return bring(ports, target, work, Submitted(handle, Step.SUBMIT, build=build), say)
+    if isinstance(wanted, Build):
+        order = leave_order(ports.store, handle, manifest_of(target, work, handle))
+        say(f"Job {handle.job_id} starts as soon as its image is built; outputs in {handle.output_dir}")
+        return Submitted(handle, Step.SUBMIT, pending=Pending(wanted, order))
+    return _create(ports, target, work, handle, say)
 
 
-def _leave(ports: Ports, target: Target, work: Work, submitted: Submitted, say: Say) -> Submitted:
-    """For whoever waits for the image."""
-    handle = submitted.handle
-    order = leave_order(ports.store, handle, manifest_of(target, work, handle))
-    say(f"Job {handle.job_id} starts as soon as its image is built; outputs in {handle.output_dir}")
-    return replace(submitted, order=order)
-
-
-def _create(ports: Ports, target: Target, work: Work, submitted: Submitted, say: Say) -> Submitted:
-    handle = submitted.handle
+def _create(ports: Ports, target: Target, work: Work, handle: JobHandle, say: Say) -> Submitted:
     try:
         ports.cluster.create(manifest_of(target, work, handle), secrets=work.secrets)
     except JobExists:
         _check_identity(ports, handle, work, target, say)
-        return replace(submitted, step=Step.ADOPT)
+        return Submitted(handle, Step.ADOPT)
     say(f"Job {handle.job_id} submitted: {handle.func_name}() on {handle.accelerator}, outputs in {handle.output_dir}")
-    return submitted
+    return Submitted(handle, Step.SUBMIT)
 
 
 def _begin(ports: Ports, target: Target, spec: JobSpec, waiting: Waiting, say: Say) -> Build:
@@ -282,6 +281,7 @@ def _handle_of(target: Target, work: Work, record: SubmissionRecord, parcel: Par
         payload_sha256=parcel.payload.sha256,
         context_sha256=parcel.context.sha256,
         runner_sha256=parcel.runner.sha256,
+        requirements_sha256=parcel.requirements.sha256 if parcel.requirements else None,
         spec_sha256=spec.digest(),
         result_format=spec.result_format,
         startup_timeout=spec.startup_timeout,

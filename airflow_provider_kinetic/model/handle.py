@@ -58,6 +58,8 @@ class JobHandle:
     payload_sha256: str | None = None
     context_sha256: str | None = None
     runner_sha256: str | None = None
+    requirements_sha256: str | None = None
+    """None also where the job installs nothing when it starts."""
     spec_sha256: str | None = None
     """Digest of what was asked for: an adopting task compares it with its own."""
     result_format: str = "pickle"

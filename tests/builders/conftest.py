@@ -6,17 +6,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import os
 import tarfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from wheels import make_wheel
 
 BACKEND = """
 import base64, hashlib, os, pathlib, time, zipfile
@@ -35,24 +33,6 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
         wheel.writestr(f"{info}/RECORD", "".join(f"{path},,\\n" for path in [*wheel.namelist(), f"{info}/RECORD"]))
     return name
 """
-
-
-def make_wheel(folder: Path, name: str, files: dict[str, str], script: str = "") -> None:
-    """A pure wheel of version 1.0; ``script`` is ``command = module:function``."""
-    info = f"{name}-1.0.dist-info"
-    content = dict(files)
-    content[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-    content[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    if script:
-        content[f"{info}/entry_points.txt"] = f"[console_scripts]\n{script}\n"
-    record = ""
-    for path, text in content.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(text.encode())}\n"
-    content[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
-        for path, text in content.items():
-            wheel.writestr(path, text)
 
 
 def make_slow_package(folder: Path) -> None:

@@ -74,16 +74,6 @@ def test_unknown_flags_are_ignored(job):
     assert job.call(len, "four").run().code == 0
 
 
-def test_requirements_need_an_installer(job):
-    requirements = job.artifacts / "requirements.txt"
-    job.flags = ["--requirements-gcs", requirements.as_uri()]
-    requirements.write_text("\n")
-    assert job.call(len, "four").run().code == 0
-    (job.artifacts / "result.pkl").unlink()
-    requirements.write_text("some-package\n")
-    assert phase_of_failure(job)[0] == "requirements install"
-
-
 def test_the_plan_decides_path_and_folder(job):
     def look():
         import helper
