@@ -8,17 +8,21 @@ from pathlib import Path
 from airflow_provider_kinetic.packaging import requirements
 
 
-def requirements_text(value: Sequence[str] | str | None, folder: Path, warn: Callable[[str], None]) -> str:
+def requirements_text(
+    value: Sequence[str] | str | None, folder: Path, warn: Callable[[str], None], *, prebuilt: bool = False
+) -> str:
     """Filtered text for a bundled image (contract 4.4, 4.5).
 
     :param value: a list, the path of a file relative to ``folder``, or None to look for a file from ``folder`` upwards.
+    :param prebuilt: the job installs them when it starts.
     :raises RequirementsError: a line is no requirement, or there is no such file.
     """
+    filtered = requirements.filter_prebuilt if prebuilt else requirements.filter_bundled
     if value is not None:
-        return requirements.filter_bundled(requirements.from_parameter(value, base=folder))
+        return filtered(requirements.from_parameter(value, base=folder))
     found = requirements.discover(folder)
     if found is None:
         return ""
     for warning in found.warnings:
         warn(warning)
-    return requirements.filter_bundled(found.text)
+    return filtered(found.text)
