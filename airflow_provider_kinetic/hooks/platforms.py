@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from airflow_provider_kinetic.builders.base import ImageBuilder
     from airflow_provider_kinetic.clusters.access import Access
     from airflow_provider_kinetic.clusters.base import Cluster, Watcher
     from airflow_provider_kinetic.lifecycle.ports import Ports
@@ -30,7 +31,7 @@ def _local(target: Target) -> Ports:
     return Ports(
         cluster=LocalCluster(uri_to_path(target.cluster_uri), max_parallel=target.max_parallel),
         store=LocalStore(),
-        builder=LocalBuilder(uri_to_path(target.environments_uri)),
+        builder=LocalBuilder(uri_to_path(target.environments_uri), options=target.build),
     )
 
 
@@ -58,7 +59,6 @@ def _kubernetes(target: Target) -> Ports:
 
 
 def _on_kubernetes(target: Target, access: Callable[[], Access]) -> Ports:
-    from airflow_provider_kinetic.builders.named import NamedBuilder
     from airflow_provider_kinetic.clusters.watch import POLLED
     from airflow_provider_kinetic.hooks.gcs import KineticGCSHook
     from airflow_provider_kinetic.hooks.late import LateWatcher, late
@@ -77,9 +77,15 @@ def _on_kubernetes(target: Target, access: Callable[[], Access]) -> Ports:
     return Ports(
         cluster=late(cluster),
         store=KineticGCSHook(target.gcp_conn_id).store(),
-        builder=NamedBuilder(target.platform),
+        builder=_image_builder(target),
         watcher=LateWatcher(watcher, polled=POLLED),
     )
+
+
+def _image_builder(target: Target) -> ImageBuilder:
+    from airflow_provider_kinetic.builders.named import NamedBuilder
+
+    return NamedBuilder(target.platform, base_image_repo=target.base_image_repo, prebuilt_tag=target.prebuilt_tag)
 
 
 PLATFORMS: dict[str, Callable[[Target], Ports]] = {"gke": _gke, "kubernetes": _kubernetes, "local": _local}

@@ -8,7 +8,9 @@ What was opened is used for a while and then opened anew, so that a connection w
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_kinetic.lifecycle.ports import Ports
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 LIFETIME = 600.0
 """Seconds for which ports are handed out."""
 
-_Key = tuple[asyncio.AbstractEventLoop, str | None, tuple[str | None, ...]]
+_Key = tuple[asyncio.AbstractEventLoop, str | None, tuple[Any, ...]]
 _opened: dict[_Key, asyncio.Task[Ports]] = {}
 
 
@@ -26,12 +28,30 @@ async def shared_ports(handle: JobHandle, kinetic_conn_id: str) -> Ports:
 
     :raises KineticError: the connection is missing or wrong. The next call tries again.
     """
+    return await _shared(kinetic_conn_id, _place(handle), lambda: _open(handle, kinetic_conn_id))
+
+
+async def ports_of(kinetic_conn_id: str, overrides: Mapping[str, Any]) -> Ports:
+    """The ports of a connection, with fields that a task gave itself.
+
+    :raises KineticError: the connection is missing or wrong. The next call tries again.
+    """
+
+    def opened() -> Ports:
+        from airflow_provider_kinetic.hooks.kinetic import KineticHook
+
+        return KineticHook(kinetic_conn_id, overrides=overrides).ports
+
+    return await _shared(kinetic_conn_id, (json.dumps(overrides, sort_keys=True),), opened)
+
+
+async def _shared(kinetic_conn_id: str, place: tuple[Any, ...], opened: Callable[[], Ports]) -> Ports:
     loop = asyncio.get_running_loop()
-    key = (loop, kinetic_conn_id, _place(handle))
+    key = (loop, kinetic_conn_id, place)
     if key not in _opened:
         for closed in [other for other in _opened if other[0].is_closed()]:
             del _opened[closed]
-        _opened[key] = task = loop.create_task(asyncio.to_thread(_open, handle, kinetic_conn_id))
+        _opened[key] = task = loop.create_task(asyncio.to_thread(opened))
         task.add_done_callback(lambda done: _keep(key, done))
     return await asyncio.shield(_opened[key])
 

@@ -8,12 +8,18 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_kinetic.model.handle import JobHandle
+    from airflow_provider_kinetic.model.images import Build
     from airflow_provider_kinetic.model.spec import TaskIdentity
 
 XCOM_HANDLE = "kinetic_job"
 XCOM_JOB_ID = "job_id"
 XCOM_RESULT_URI = "result_uri"
 XCOM_OUTPUT_DIR = "output_dir"
+XCOM_IMAGE = "image"
+XCOM_BUILD = "kinetic_build"
+XCOM_BUILD_ID = "build_id"
+XCOM_LOG_URL = "log_url"
+XCOM_CACHED = "cached"
 XCOM_LOG_CURSOR = "kinetic_log_cursor"
 
 
@@ -38,10 +44,18 @@ def push_handle(context: Context, handle: JobHandle) -> None:
         XCOM_JOB_ID: handle.job_id,
         XCOM_RESULT_URI: handle.result_uri,
         XCOM_OUTPUT_DIR: handle.output_dir,
+        XCOM_IMAGE: handle.image_uri or None,
     }
     for key, value in values.items():
         if value is not None:
             ti.xcom_push(key=key, value=value)
+
+
+def push_build(context: Context, build: Build) -> None:
+    """Push what the trigger's guard, links and people read of a build that was demanded."""
+    ti = context["ti"]
+    for key, value in {XCOM_BUILD: build.to_dict(), XCOM_BUILD_ID: build.id, XCOM_LOG_URL: build.log_url}.items():
+        ti.xcom_push(key=key, value=value)
 
 
 def cursor_of(found: Any, job_id: str) -> str:

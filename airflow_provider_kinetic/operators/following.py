@@ -14,33 +14,27 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout, TaskDeferralError
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.hooks.task import XCOM_HANDLE, XCOM_LOG_CURSOR, cursor_of
-from airflow_provider_kinetic.operators.killing import goes_on
+from airflow_provider_kinetic.hooks.task import XCOM_BUILD, XCOM_HANDLE, XCOM_LOG_CURSOR, cursor_of
+from airflow_provider_kinetic.operators.interruptible import Interruptible, Killed
+from airflow_provider_kinetic.operators.killing import goes_on, is_last_try
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
     from airflow_provider_kinetic.lifecycle.observe import Outcome
+    from airflow_provider_kinetic.lifecycle.submit import Pending
     from airflow_provider_kinetic.model.handle import JobHandle
     from airflow_provider_kinetic.model.status import JobStatus
 
 DRAIN_CHUNKS = 200
 """Log chunks (at most 1 MiB each) that a resumed worker still shows; the log in the store is complete."""
 
-KILL_LOOK = 0.5
-"""Longest sleep in seconds of a worker that waits: so soon it sees that it was killed."""
 
-
-class Killed(AirflowException):
-    """The task was taken away while it waited."""
-
-
-class JobFollower(BaseOperator):
+class JobFollower(Interruptible):
     """Mixin state of an operator that waits for a job.
 
     Subclasses set ``deferrable``, ``poll_interval`` and ``cancel_on_kill`` in their constructors and implement
@@ -48,14 +42,12 @@ class JobFollower(BaseOperator):
     """
 
     deferrable: bool
-    poll_interval: float | None
     kinetic_conn_id: str
 
     _hook: KineticHook | None = None
     _followed: JobHandle | None = None
     _concluded: JobHandle | None = None
     """It is over, and this leg collects what it left."""
-    _killed = False
 
     def cancels(self, handle: JobHandle) -> bool:
         """Whether the job dies with this task: only the task that submitted a job cancels it (design 1)."""
@@ -66,12 +58,18 @@ class JobFollower(BaseOperator):
         raise NotImplementedError
 
     def timed_out(self, context: Context, handle: JobHandle, status: JobStatus) -> None:
-        """A deadline has passed; the task fails after this."""
+        """A deadline has passed, or the job could not be created; the task fails after this."""
 
-    def follow(self, context: Context, handle: JobHandle, status: JobStatus | None = None) -> Any:
-        """Wait for the job's end, then :meth:`finish`. ``status`` is a final one that is known already."""
+    def follow(
+        self, context: Context, handle: JobHandle, status: JobStatus | None = None, pending: Pending | None = None
+    ) -> Any:
+        """Wait for the job's end, then :meth:`finish`.
+
+        :param status: a final one that is known already.
+        :param pending: what the job still waits for before there is one.
+        """
         try:
-            outcome = self._outcome(context, handle, status)
+            outcome = self._outcome(context, handle, status, pending)
         except AirflowTaskTimeout:
             self._followed = None
             if self.cancels(handle):
@@ -80,21 +78,23 @@ class JobFollower(BaseOperator):
             raise
         return self._conclude(context, handle, outcome)
 
-    def _outcome(self, context: Context, handle: JobHandle, status: JobStatus | None) -> Outcome:
+    def _outcome(
+        self, context: Context, handle: JobHandle, status: JobStatus | None, pending: Pending | None
+    ) -> Outcome:
         """How the job ended, in the worker; a deferrable task that has to wait leaves it here."""
         from airflow_provider_kinetic.lifecycle.effects import drive
         from airflow_provider_kinetic.lifecycle.observe import Outcome, watch
 
         hook = KineticHook.of(handle, self.kinetic_conn_id)
-        status = status or hook.status(handle)
+        status = status or (None if pending else hook.status(handle))
         # Only now may `on_kill` need the hook: while it is opened, the handler would wait for locks of its own thread.
         self._hook, self._followed = hook, handle
         if self._killed and self._taken_down(handle):  # it came while there was no job yet
             raise Killed("The task was killed while its job was submitted.")
-        if status.state.terminal:
+        if status is not None and status.state.terminal:
             return Outcome(status)
         if self.deferrable:
-            self._defer(context, handle)
+            self._defer(context, handle, pending)
         timeout, cancels = self._timeout(context), self.cancels(handle)
         watching = watch(handle, poll=self._poll(), timeout=timeout, cancels=cancels)
         return drive(watching, hook.ports, say=self._say, show=self._show, sleep=self._sleep)
@@ -105,6 +105,9 @@ class JobFollower(BaseOperator):
 
         self._ti = ti = context["ti"]
         handle, outcome = self._own_job(context), Outcome.from_dict(event or {})
+        if outcome.error is not None:
+            self._never_came(context, handle, outcome)
+            raise outcome.error
         if not outcome.cursor:  # this life of the trigger showed nothing; an earlier one may have
             found = ti.xcom_pull(key=XCOM_LOG_CURSOR, task_ids=self.task_id, map_indexes=ti.map_index)
             outcome = replace(outcome, cursor=cursor_of(found, handle.job_id))
@@ -115,10 +118,26 @@ class JobFollower(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
-            last = _is_last_try(context["ti"])
+            last = is_last_try(context["ti"])
             if last and self._pushed(context) and self.cancels(handle := self._own_job(context)):
-                KineticHook.of(handle, self.kinetic_conn_id).cancel(handle, by="the trigger failed")
+                hook = KineticHook.of(handle, self.kinetic_conn_id)
+                hook.cancel(handle, by="the trigger failed")
+                self._cancel_build(context, hook)
             raise
+
+    def _never_came(self, context: Context, handle: JobHandle, outcome: Outcome) -> None:
+        """The next try sends everything anew, under another id: what was wrong may have been corrected meanwhile."""
+        KineticHook.of(handle, self.kinetic_conn_id).disown(handle, by="the job could not be created")
+        self.timed_out(context, handle, outcome.status)
+
+    def _cancel_build(self, context: Context, hook: KineticHook) -> None:
+        """The build of the job's image, if this task started it and it still runs."""
+        from airflow_provider_kinetic.model.images import Build
+
+        ti = context["ti"]
+        pushed = ti.xcom_pull(key=XCOM_BUILD, task_ids=self.task_id, map_indexes=ti.map_index)
+        if pushed and (build := Build.from_dict(pushed)).started_by_us:
+            hook.ports.builder.cancel(build)
 
     def _pushed(self, context: Context) -> Any:
         """The handle as the first leg of this task instance pushed it; a mapped task has one for each index."""
@@ -132,7 +151,7 @@ class JobFollower(BaseOperator):
 
     def on_kill(self) -> None:
         """Take the job down with the task."""
-        self._killed = True
+        super().on_kill()
         if self._followed is not None:
             self._taken_down(self._followed)
         elif self._concluded is not None and self.cancels(self._concluded) and not goes_on(self._ti):
@@ -142,7 +161,7 @@ class JobFollower(BaseOperator):
         """Cancel the job, unless it is not ours or another try will follow it (the worker only shuts down)."""
         if not self.cancels(handle):
             return False
-        if not _is_last_try(self._ti) and goes_on(self._ti):
+        if not is_last_try(self._ti) and goes_on(self._ti):
             self.log.info(
                 "The worker ends and the task does not: job %s goes on, the next try follows it", handle.job_id
             )
@@ -152,9 +171,7 @@ class JobFollower(BaseOperator):
         self.log.info("Job %s cancelled", handle.job_id)
         return True
 
-    _ti: Any = None
-
-    def _defer(self, context: Context, handle: JobHandle) -> None:
+    def _defer(self, context: Context, handle: JobHandle, pending: Pending | None = None) -> None:
         from airflow_provider_kinetic.hooks.settings import load_settings
         from airflow_provider_kinetic.triggers.job import KineticJobTrigger
 
@@ -171,6 +188,8 @@ class JobFollower(BaseOperator):
                 lines_per_second=settings.log_lines_per_second,
                 log_requests_per_second=settings.log_requests_per_second,
                 calm_heap_at=settings.calm_heap_at,
+                create=pending.order if pending else None,
+                build=pending.build.to_dict() if pending else None,
             ),
             method_name="execute_complete",
         )
@@ -211,26 +230,9 @@ class JobFollower(BaseOperator):
         started = context["ti"].start_date
         return ExecutionTimeout(limit.total_seconds(), (started + limit).timestamp())
 
-    def _poll(self) -> float:
-        from airflow_provider_kinetic.hooks.settings import load_settings
-
-        return load_settings().poll_interval if self.poll_interval is None else self.poll_interval
-
     def _say(self, line: str) -> None:
         self.log.info("%s", line)
 
     def _show(self, text: str) -> None:
         for line in text.splitlines():
             self.log.info("%s", line)
-
-    def _sleep(self, duration: float) -> None:
-        until = time.monotonic() + duration
-        while not self._killed and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, KILL_LOOK))
-        if self._killed:
-            raise Killed("The task was killed while its job ran.")
-
-
-def _is_last_try(ti: Any) -> bool:
-    """No other try will follow the job of this one."""
-    return bool(ti.try_number > ti.max_tries)

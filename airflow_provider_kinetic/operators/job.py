@@ -15,12 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
 from airflow_provider_kinetic.hooks.task import describe, identity_of, push_handle
+from airflow_provider_kinetic.links.build import BUILD_LINK
 from airflow_provider_kinetic.links.job import LINKS, push_links
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.operators.images import ImageWaiter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,7 +44,7 @@ def seconds(value: Seconds | None, default: float | None = None) -> float | None
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
-class KineticJobOperator(BaseOperator):
+class KineticJobOperator(ImageWaiter):
     """Base of the operators that submit a job.
 
     :param python_callable: the function to run. It travels by value, with what it uses of its project.
@@ -51,7 +53,10 @@ class KineticJobOperator(BaseOperator):
     :param op_kwargs: keyword arguments of any size (templated); the same holds of ``Data``.
     :param accelerator: ``"cpu"``, ``"l4"``, ``"a100x4"``, ``"tpu-v5litepod-4"``, …; ``:spot`` may be appended.
     :param container_image: None or ``"bundled"``: an image with ``requirements``, built when it is missing;
-        ``"prebuilt"``; or the image to use. On the local platform a virtual environment or interpreter.
+        ``"prebuilt"``: a published image, in which the job installs ``requirements`` when it starts; or the image to
+        use. On the local platform a virtual environment or interpreter.
+    :param base_image_repo: where prebuilt images are: ``{base_image_repo}/base-{category}`` (templated). None: the
+        connection's.
     :param requirements: a list of requirements, or the path of a requirements.txt or pyproject.toml.
         None: the nearest such file above the function's own (contract 4.4).
     :param capture_env_vars: names (or ``PREFIX*``) of the worker's variables that the job gets.
@@ -86,6 +91,7 @@ class KineticJobOperator(BaseOperator):
         "op_kwargs",
         "accelerator",
         "container_image",
+        "base_image_repo",
         "requirements",
         "env_vars",
         "volumes",
@@ -107,7 +113,7 @@ class KineticJobOperator(BaseOperator):
         **dict.fromkeys(("env_vars", "volumes", "labels", "requests", "secret_env", "pod_override"), "json"),
     }
     shallow_copy_attrs: Sequence[str] = ("python_callable",)
-    operator_extra_links = LINKS
+    operator_extra_links = (*LINKS, BUILD_LINK)
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -192,20 +198,31 @@ class KineticJobOperator(BaseOperator):
         places = {name: getattr(self, name) for name in ("project", "zone", "cluster", "namespace")}
         return KineticHook(self.kinetic_conn_id, overrides=places)
 
-    def submit(self, context: Context) -> Submitted:
-        """Make sure that this task instance's job exists; adopt or find the result of an earlier try's."""
+    def submit(self, context: Context, *, defers: bool = False) -> Submitted:
+        """Make sure that this task instance's job exists; adopt or find the result of an earlier try's.
+
+        :param defers: a job whose image is missing is left to a trigger, where its order may lie in the store.
+        """
         from airflow_provider_kinetic.hooks.journal import TaskStateJournal
         from airflow_provider_kinetic.lifecycle.submit import ensure
 
         self.check_parameters()
-        submitted = ensure(
-            self.hook.ports,
-            self.hook.target,
-            self._work(context),
-            TaskStateJournal(context["task_state_store"]),
-            say=lambda line: self.log.info("%s", line),
-            reach=lambda handle: KineticHook.of(handle, self.kinetic_conn_id).ports,
-        )
+        work = self._work(context)
+        try:
+            submitted = ensure(
+                self.hook.ports,
+                self.hook.target,
+                work,
+                TaskStateJournal(context["task_state_store"]),
+                say=lambda line: self.log.info("%s", line),
+                reach=lambda handle: KineticHook.of(handle, self.kinetic_conn_id).ports,
+                waiting=self.waiting(context, defers=defers),
+            )
+        except AirflowTaskTimeout:
+            self.abandon()
+            raise
+        if submitted.pending is None:
+            self._build = None  # there is none any more that could be cancelled
         self.announce(context, submitted.handle)
         return submitted
 
@@ -314,17 +331,21 @@ class KineticJobOperator(BaseOperator):
         return None if emulated else self.container_image
 
     def _requirements(self, function: Callable[..., Any]) -> str | None:
-        """Filtered requirements of a bundled image; None where the image was named."""
+        """Filtered requirements of a bundled or prebuilt image; None where the image was named."""
+        from airflow_provider_kinetic.model.parameters import PREBUILT
         from airflow_provider_kinetic.operators.requirements import requirements_text
 
-        if self._image() not in (None, "bundled"):
+        image = self._image()
+        if image not in (None, "bundled", PREBUILT):
             return None
         code = inspect.unwrap(function)
         try:
             folder = Path(inspect.getfile(code)).parent
         except TypeError:
             folder = Path.cwd()
-        return requirements_text(self.requirements, folder, warn=lambda line: self.log.warning("%s", line))
+        return requirements_text(
+            self.requirements, folder, lambda line: self.log.warning("%s", line), prebuilt=image == PREBUILT
+        )
 
     def actor(self, context: Context) -> str:
         return describe(context)

@@ -34,6 +34,11 @@ def goes_on(ti: Any) -> bool:
     return not answer or answer[0] in _GOES_ON
 
 
+def is_last_try(ti: Any) -> bool:
+    """No other try will follow what this one began."""
+    return bool(ti.try_number > ti.max_tries)
+
+
 def _state(ti: Any) -> str | None:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 

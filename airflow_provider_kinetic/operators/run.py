@@ -78,8 +78,8 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
             handle = self.hook.attach(self.job_id)
             self.announce(context, handle)
             return self.follow(context, handle)
-        submitted = self.submit(context)
-        return self.follow(context, submitted.handle, submitted.status)
+        submitted = self.submit(context, defers=self.deferrable)
+        return self.follow(context, submitted.handle, submitted.status, submitted.pending)
 
     def cancels(self, handle: JobHandle) -> bool:  # noqa: ARG002 (the job is the one of this task)
         return self.job_id is None if self.cancel_on_kill is None else self.cancel_on_kill

@@ -5,9 +5,8 @@ The trigger drives the same description of an observation as the worker does
 to be asked, that happens in threads, so nothing blocks the event loop. One deferral per try: it fires when the job is
 over or a deadline has passed, and not before the scheduler has settled the first leg (``airflow`` 0.5).
 
-Killing is guarded, because Airflow calls ``on_kill`` also when a stalled triggerer merely lost its
-triggers to another one (``airflow`` 0.3), and shielded, because it cancels the call itself after a second
-(``airflow`` 0.2).
+Where the job's image is still built, the trigger waits for that first and creates the job from the order that lies in
+the store. It may be started again anywhere at any moment: the build is joined, the creation happens once.
 """
 
 from __future__ import annotations
@@ -18,35 +17,33 @@ from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_kinetic.hooks.shared import shared_ports
+from airflow_provider_kinetic.hooks.task import XCOM_HANDLE
 from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
 from airflow_provider_kinetic.lifecycle.observe import Outcome, watch
 from airflow_provider_kinetic.model.errors import InfrastructureError
 from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.images import Build
 from airflow_provider_kinetic.triggers.budget import LineBudget, RequestBudget
 from airflow_provider_kinetic.triggers.cursor import Cursor
 from airflow_provider_kinetic.triggers.driver import Driver
-from airflow_provider_kinetic.triggers.guard import Ownership, ownership
+from airflow_provider_kinetic.triggers.guard import Holding
+from airflow_provider_kinetic.triggers.guarded import GuardedTrigger
 from airflow_provider_kinetic.triggers.heap import HEAP
 from airflow_provider_kinetic.triggers.live_log import Budget, LiveLog
 
 if TYPE_CHECKING:
     from airflow_provider_kinetic.lifecycle.ports import Ports
 
-GUARD_ATTEMPTS = 5
-GUARD_PAUSE = 20.0
-"""Seconds between two questions to whom a job belongs, while nobody answers."""
-
 FAREWELL = 2.0
 """Seconds for the last word to Airflow of a trigger that is being stopped."""
 
-_kills: set[asyncio.Task[None]] = set()
 _budgets: dict[tuple[float, float], Budget] = {}
 
 
-class KineticJobTrigger(BaseTrigger):
+class KineticJobTrigger(GuardedTrigger):
     """Waits for the end of one job.
 
     :param job: the handle, as a dict. It holds no secret: trigger arguments are stored in clear text.
@@ -59,6 +56,7 @@ class KineticJobTrigger(BaseTrigger):
     :param log_requests_per_second: the same of requests for output; 0: the output is not shown while deferred.
     :param calm_heap_at: jobs from which on the process's garbage collections leave out old objects; 0: never.
     :param create: URI of a manifest in the store: the job is created from it first, once whatever happens.
+    :param build: the build of the job's image, as a dict, which is waited for before that.
     """
 
     def __init__(
@@ -74,6 +72,7 @@ class KineticJobTrigger(BaseTrigger):
         log_requests_per_second: float = 10.0,
         calm_heap_at: int = 2000,
         create: str | None = None,
+        build: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job = job
@@ -86,12 +85,14 @@ class KineticJobTrigger(BaseTrigger):
         self.log_requests_per_second = log_requests_per_second
         self.calm_heap_at = calm_heap_at
         self.create = create
+        self.build = build
+        self._build = Build.from_dict(build) if build else None
         self._cursor: Cursor | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = (
             *("job", "kinetic_conn_id", "poll", "fire_after", "timeout", "cancel_on_kill"),
-            *("lines_per_second", "log_requests_per_second", "calm_heap_at", "create"),
+            *("lines_per_second", "log_requests_per_second", "calm_heap_at", "create", "build"),
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
@@ -118,8 +119,14 @@ class KineticJobTrigger(BaseTrigger):
     async def _observe(self, handle: JobHandle, ports: Ports, cursor: Cursor) -> Outcome:
         timeout = ExecutionTimeout(*self.timeout) if self.timeout else None
         watching = watch(
-            handle, poll=self.poll, timeout=timeout, cancels=self.cancel_on_kill, create=self.create
-        )  # fmt: skip
+            handle,
+            poll=self.poll,
+            timeout=timeout,
+            cancels=self.cancel_on_kill,
+            create=self.create,
+            build=self._build,
+            note=self._note,
+        )
         live_log = LiveLog(ports, handle.job_id, cursor, self._budget, self.poll)
         followed = ports.watcher.follow(handle) if ports.watcher else None
         try:
@@ -141,31 +148,29 @@ class KineticJobTrigger(BaseTrigger):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._cursor.save(at_once=True), FAREWELL)
 
-    async def on_kill(self) -> None:
-        """Cancel the job when the task instance has really been taken away from it."""
-        if not self.cancel_on_kill:
-            return
-        kill = asyncio.create_task(self._kill())
-        _kills.add(kill)
-        kill.add_done_callback(_kills.discard)
-        await asyncio.shield(kill)
+    def _note(self, build: Build) -> None:
+        self._build = build
 
-    async def _kill(self) -> None:
+    @property
+    def holding(self) -> Holding:
+        job_id = self.job["job_id"]
+        return Holding(f"job {job_id}", XCOM_HANDLE, {"job_id": job_id})
+
+    async def take_down(self) -> None:
         handle = JobHandle.from_dict(self.job)
-        for _ in range(GUARD_ATTEMPTS):
-            owner = await ownership(self.task_instance, handle.job_id)
-            if owner is Ownership.OURS:
-                return
-            if owner is Ownership.LOST:
-                ports = await shared_ports(handle, self.kinetic_conn_id)
-                await asyncio.to_thread(self._cancel, handle, ports)
-                return
-            await asyncio.sleep(GUARD_PAUSE)
-        self.log.warning("Nobody could say whether job %s is still wanted; it is left to `kinetic gc`", handle.job_id)
+        ports = await shared_ports(handle, self.kinetic_conn_id)
+        await asyncio.to_thread(self._cancel, handle, ports)
 
     def _cancel(self, handle: JobHandle, ports: Ports) -> None:
+        """Also a job that is still to come: the mark keeps it from being created."""
         from airflow_provider_kinetic.lifecycle import cleanup
+        from airflow_provider_kinetic.model.status import JobState
 
-        if not ports.cluster.status(handle).state.terminal:
+        state = ports.cluster.status(handle).state
+        to_come = self.create is not None and state is JobState.NOT_FOUND
+        if to_come or not state.terminal:
             cleanup.cancel(ports, handle, by="the task was cleared, failed or marked from outside")
             self.log.info("Job %s cancelled", handle.job_id)
+        if to_come and self._build is not None and self._build.started_by_us:
+            ports.builder.cancel(self._build)
+            self.log.info("The build of image %s, which this task started, is cancelled", self._build.tag)

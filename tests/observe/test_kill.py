@@ -10,7 +10,7 @@ from project import until
 from tasks import triggerer
 
 from airflow_provider_kinetic.model.status import JobState
-from airflow_provider_kinetic.triggers.guard import Ownership, judge, ownership
+from airflow_provider_kinetic.triggers.guard import Holding, Ownership, judge, ownership
 
 KEPT = ("deferred", "running", "up_for_retry")
 OVER = ("success", "failed", "skipped", "removed", "upstream_failed", "queued", "scheduled", "restarting", None)
@@ -29,17 +29,17 @@ JOB = {"job_id": "job-1"}
     ],
 )
 def test_a_task_that_goes_on_keeps_the_job_that_it_holds(state, held, owner):
-    assert judge(state, held, "job-1") is owner
+    assert judge(state, held, JOB) is owner
 
 
 @pytest.mark.parametrize("state", OVER)
 @pytest.mark.parametrize("held", [JOB, None])
 def test_a_task_that_is_over_or_begins_anew_keeps_nothing(state, held):
-    assert judge(state, held, "job-1") is Ownership.LOST
+    assert judge(state, held, JOB) is Ownership.LOST
 
 
 def test_a_trigger_without_a_task_instance_knows_nothing():
-    assert asyncio.run(ownership(None, "job-1")) is Ownership.UNKNOWN
+    assert asyncio.run(ownership(None, Holding("job-1", "kinetic_job", JOB))) is Ownership.UNKNOWN
 
 
 @pytest.mark.parametrize("action", ["failed", "success", "clear"])

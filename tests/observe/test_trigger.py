@@ -34,6 +34,7 @@ def test_every_argument_survives_the_database():
         "log_requests_per_second": 3.0,
         "calm_heap_at": 7,
         "create": "gs://bucket/job-1/manifest.json",
+        "build": {"tag": "cpu-1", "uri": "i", "id": "b", "number": 2, "started_by_us": True},
     }
     parameters = inspect.signature(KineticJobTrigger).parameters
     assert set(given) == set(parameters), "every argument is named here"

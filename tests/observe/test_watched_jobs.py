@@ -16,7 +16,7 @@ from tasks import captured_log
 
 from airflow_provider_kinetic.hooks import platforms, shared
 from airflow_provider_kinetic.hooks.shared import shared_ports
-from airflow_provider_kinetic.lifecycle import cleanup, observe
+from airflow_provider_kinetic.lifecycle import cleanup, effects
 from airflow_provider_kinetic.lifecycle.observe import Outcome
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.manifests import JobManifest
@@ -132,7 +132,7 @@ def test_a_trigger_that_is_cancelled_while_ports_open_leaves_them_to_the_others(
 def test_credentials_that_were_replaced_while_a_job_waits_are_taken(watched, live, monkeypatch):
     """The old ones are refused for good; a job of days must not end with them."""
     monkeypatch.setattr(shared, "LIFETIME", 0.0)
-    monkeypatch.setattr(observe, "FAILURES", 2)
+    monkeypatch.setattr(effects, "FAILURES", 2)
     token = watched.place.server.token("replaced")
     watcher = watched.place.watcher(replace(TIMING, lost=0.5), token=token, identity="replaced")
     left = [watched.ports, replace(watched.ports, watcher=watcher)]

@@ -1,0 +1,67 @@
+"""What operators that may need an image built have in common: whose build it is, and who hears of it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from airflow_provider_kinetic.hooks.task import push_build
+from airflow_provider_kinetic.links.build import push_build_link
+from airflow_provider_kinetic.operators.interruptible import Interruptible
+from airflow_provider_kinetic.operators.killing import goes_on, is_last_try
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_kinetic.hooks.kinetic import KineticHook
+    from airflow_provider_kinetic.lifecycle.images import Waiting
+    from airflow_provider_kinetic.model.images import Build
+
+PATIENCE = 3.0
+"""Seconds for the cancellation of a build by a worker that is killed: it has five before SIGKILL (``airflow`` 3.3)."""
+
+
+class ImageWaiter(Interruptible):
+    """Mixin state of an operator whose image may be missing.
+
+    A build that this task has started ends with the task; one that it joined belongs to another task.
+    """
+
+    _build: Build | None = None
+    """The one that is waited for."""
+
+    @property
+    def hook(self) -> KineticHook:
+        """The hook whose builder builds."""
+        raise NotImplementedError
+
+    def waiting(self, context: Context, *, defers: bool) -> Waiting:
+        """How this task waits for an image."""
+        from airflow_provider_kinetic.lifecycle.images import Waiting
+
+        def note(build: Build) -> None:
+            self._build = build
+            push_build(context, build)
+            push_build_link(context, build.log_url)
+
+        self._ti = context["ti"]
+        return Waiting(defers=defers, poll=self._poll(), sleep=self._sleep, note=note)
+
+    def on_kill(self) -> None:
+        """Take the build down with the task, unless another try goes on with it."""
+        super().on_kill()
+        if self._build is not None and (is_last_try(self._ti) or not goes_on(self._ti)):
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Cancel the build that is waited for, if this task started it.
+
+        In a thread: a signal may have interrupted a request of this one, whose locks are not reentrant.
+        """
+        build, self._build = self._build, None
+        if build is None or not build.started_by_us:
+            return
+        cancelling = threading.Thread(target=self.hook.ports.builder.cancel, args=(build,), daemon=True)
+        cancelling.start()
+        cancelling.join(PATIENCE)
+        self.log.info("The build of image %s is cancelled", build.tag)
