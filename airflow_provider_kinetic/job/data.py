@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,22 @@ class DataFolder:
     :param folder: for arguments: ``0``, ``1``, … in the order of the call.
     :param workspace: the user's project, see :func:`hub.load`.
     :param links: given on a machine that outlives the job: volumes become links there, see :class:`Links`.
+    :param storage: gives the storage of a URI.
     """
 
-    def __init__(self, folder: Path, workspace: Path, links: Links | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workspace: Path,
+        links: Links | None = None,
+        *,
+        storage: Callable[[str], Storage] = open_storage,
+    ) -> None:
         self._folder = folder
         self._workspace = workspace
         self._links = links
         self._known: dict[tuple[str, bool], Path] = {}
+        self._storage = storage
         self._count = 0
 
     def mount(self, volumes: Iterable[Mapping[str, Any]]) -> None:
@@ -96,7 +105,7 @@ class DataFolder:
         link.symlink_to(source, target_is_directory=True)
         if reference.is_dir:
             return link
-        return _landed(link, _entries(open_storage(reference.uri), reference))
+        return _landed(link, _entries(self._storage(reference.uri), reference))
 
     def _download(self, reference: DataReference, target: Path) -> Path:
         """The folder, or the file in it where the reference is for one."""
@@ -104,7 +113,7 @@ class DataFolder:
             with explained(reference.uri, target):
                 hub.load(reference, target, self._workspace)
             return target
-        storage = open_storage(reference.uri)
+        storage = self._storage(reference.uri)
         with explained(reference.uri, target):
             entries = _entries(storage, reference)
         fetch(reference.uri, entries, storage, target, _say)

@@ -40,7 +40,7 @@ def fetch(what: str, entries: Sequence[Entry], storage: Storage, folder: Path, s
     targets = [(entry, _target(folder, entry)) for entry in entries]
     files = [(entry, target) for entry, target in targets if not entry.is_folder]
     with explained(what, folder):
-        make_folders({target if entry.is_folder else target.parent for entry, target in targets} | {folder})
+        _make_folders({target if entry.is_folder else target.parent for entry, target in targets} | {folder})
         missing = [(entry, target) for entry, target in files if not _complete(entry, target)]
         total = _amount(files)
         progress = Progress(f"Downloading {what}", total, say, done=_difference(total, _amount(missing)))
@@ -57,14 +57,14 @@ def explained(what: str, folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, EOFError) as error:
         where = f"{what} could not be put into {folder}"
-        if error.errno in _FULL:
+        code = getattr(error, "errno", None)
+        if code in _FULL:
             raise RuntimeError(f"{where}: the disk is full. {_MORE_ROOM}") from error
-        if error.errno in _REFUSED:
+        if code in _REFUSED:
             raise RuntimeError(
-                f"{where}: {error.strerror} ({error.filename}). "
-                "Name a path that the job's user can write to, or pass the Data as an argument."
+                f"{where}: {error}. Name a path that the job's user can write to, or pass the Data as an argument."
             ) from error
         raise RuntimeError(f"{where}: {error}") from error
     except ObjectMissing as error:
@@ -151,7 +151,7 @@ class _Crew:
                 while count := source.readinto(block):
                     if self._stop.is_set():
                         raise _Stopped
-                    write_all(sink.fileno(), block[:count])
+                    _write_all(sink.fileno(), block[:count])
                     written += count
                     self._progress.add(bytes=count)
             if written != entry.size and entry.uri.startswith("file:"):  # other stores have said its size meanwhile
@@ -161,12 +161,12 @@ class _Crew:
             raise
 
 
-def write_all(descriptor: int, data: memoryview) -> None:
+def _write_all(descriptor: int, data: memoryview) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
 
 
-def make_folders(folders: set[Path]) -> None:
+def _make_folders(folders: set[Path]) -> None:
     """With their parents."""
     for folder in sorted(folders):
         try:

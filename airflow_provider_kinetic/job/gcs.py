@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import calendar
 import functools
+import gzip
 import hashlib
 import io
 import json
@@ -48,7 +49,10 @@ class GcsStorage:
         self._session = session
 
     def open(self, uri: str) -> BinaryIO:
-        return cast(BinaryIO, io.BufferedReader(Download(self._session, uri), BLOCK))
+        """What was stored compressed (``Content-Encoding: gzip``) is read as it was before, as other clients do."""
+        download = Download(self._session, uri)
+        stream = io.BufferedReader(download, BLOCK)
+        return cast(BinaryIO, Unzipped(stream) if download.zipped else stream)
 
     def read(self, uri: str) -> bytes:
         with self.open(uri) as stream:
@@ -170,6 +174,18 @@ def _crc32c() -> Any:
     return google_crc32c.Checksum()  # type: ignore[no-untyped-call]
 
 
+class Unzipped(gzip.GzipFile):
+    """The text of a compressed stream, which is closed with it."""
+
+    def __init__(self, stream: BinaryIO | io.BufferedReader) -> None:
+        super().__init__(fileobj=stream)
+        self._stream = stream
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+
+
 class Download(io.RawIOBase):
     """The bytes of one generation; continued where the connection broke, checked at the end.
 
@@ -184,6 +200,7 @@ class Download(io.RawIOBase):
         self._at = 0
         self._reply = self._request()
         self._size = int(self._reply.headers["Content-Length"])
+        self.zipped = self._reply.headers.get("Content-Encoding") == "gzip"
         self._digest = _Digest(self._reply.headers.get("X-Goog-Hash", ""))
         self._query["generation"] = self._reply.headers["X-Goog-Generation"]
 
@@ -222,7 +239,9 @@ class Download(io.RawIOBase):
             return 0
 
     def _request(self) -> Reply:
-        headers = {"Range": f"bytes={self._at}-"} if self._at else {}
+        headers = {"Accept-Encoding": "gzip"}  # else compressed objects come without size, digest and ranges
+        if self._at:
+            headers["Range"] = f"bytes={self._at}-"
         reply = self._session.request("GET", _object(self._uri, self._query), headers=headers, streamed=True)
         if reply.status == 404 and not _bucket_missing(reply):
             raise ObjectMissing(self._uri)

@@ -242,6 +242,9 @@ class Exchange(Wire):
             "X-Goog-Hash": found.hashes(),
             "X-Goog-Stored-Content-Length": str(size),
         }
+        if found.attributes.get("contentEncoding") == "gzip":
+            assert "gzip" in self.headers.get("Accept-Encoding", ""), "this server does not decompress"
+            headers["Content-Encoding"] = "gzip"
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             return self._send_content(200, headers, found, 0, size)
