@@ -90,6 +90,12 @@ class Progress:
             self.done = Amount(self.done.files + files, self.done.bytes + bytes)
         self.tick()
 
+    def reached(self, done: Amount) -> None:
+        """For who counts by itself."""
+        with self._lock:
+            self.done = done
+        self.tick()
+
     def tick(self) -> None:
         """Say a line if one is due. Also for who waits and has nothing to count."""
         with self._lock:

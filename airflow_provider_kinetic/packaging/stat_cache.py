@@ -29,6 +29,16 @@ _FORMAT = 1
 _MAX_ROOTS = 256
 
 
+def user_folder() -> Path | None:
+    """Where this user's caches lie (XDG Base Directory Specification); None for a user without a home."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"  # noqa: PTH117 (empty is not absolute)
+    except RuntimeError:
+        return None
+    return base / "airflow-provider-kinetic" / "data"
+
+
 class Entry(NamedTuple):
     """A file as it was when it was read, and the digest of its relative path and content (contract 11.2)."""
 
