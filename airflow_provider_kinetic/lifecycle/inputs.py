@@ -9,14 +9,16 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from airflow_provider_kinetic.job.links import obstacle
 from airflow_provider_kinetic.job.references import DataReference
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model.data import Data
 from airflow_provider_kinetic.model.data_layout import DataLocation
-from airflow_provider_kinetic.model.errors import UnsupportedParameter
+from airflow_provider_kinetic.model.errors import ConfigurationError, UnsupportedParameter
 from airflow_provider_kinetic.model.mounts import FuseMount
 from airflow_provider_kinetic.model.target import Target
 from airflow_provider_kinetic.model.volumes import normal
@@ -45,7 +47,8 @@ class Shipped:
 class Inputs:
     """What one submission needs. Nothing is looked at but the values themselves.
 
-    :raises ConfigurationError: a ``Data`` where none can be, or one that was not rendered.
+    :raises ConfigurationError: a ``Data`` where none can be, one that was not rendered, or a volume at a path of this
+        machine that is taken.
     :raises UnsupportedParameter: ``fuse`` where the platform cannot mount.
     """
 
@@ -59,6 +62,8 @@ class Inputs:
         for where, data in self.places.items():
             refuse_template(data, where)
             _check_fuse(target, where, data)
+        for path in self._volumes if target.platform == "local" else ():
+            _check_link(path)
 
     def ship(self, store: Store) -> Shipped:
         """Send what is not there yet.
@@ -129,6 +134,16 @@ class Inputs:
 def _here(data: Data) -> DataReference:
     folder = stat.S_ISDIR(look(data.local_path).st_mode)
     return DataReference(path_to_uri(str(data.local_path)), is_dir=folder, fuse=data.fuse)
+
+
+def _check_link(path: str) -> None:
+    reason = obstacle(Path(path))
+    if reason:
+        raise ConfigurationError(
+            f"`volumes`: {path!r} cannot be made on this machine: {reason}.",
+            advice="A local job shares this machine's folders, so a volume is a link there while it runs. Choose a path "
+            "that is free, in a folder that can be written to; or pass the Data as an argument, which needs no path.",
+        )
 
 
 def _check_fuse(target: Target, where: str, data: Data) -> None:

@@ -123,7 +123,8 @@ def test_fuse_needs_gke(options: Any) -> None:
 
 class TestOnThisMachine:
     def test_a_mount_of_local_data_is_a_link_to_the_data_itself(self, folder: Path) -> None:
-        shipped = inputs(Data(folder, fuse=True), platform="local", volumes={"/data": Data(folder, fuse=True)})
+        volumes = {f"{folder.parent}/data": Data(folder, fuse=True)}
+        shipped = inputs(Data(folder, fuse=True), platform="local", volumes=volumes)
         assert shipped.foreseen().mounts == (), "no cluster mounts anything"
         assert shipped.foreseen().volumes[0].fuse
 
@@ -132,11 +133,19 @@ class TestOnThisMachine:
             inputs(Data("gs://acme/x/", fuse=True), platform="local")
         assert "emulate_accelerators" in caught.value.advice
 
-    def test_but_downloaded_where_machines_are_emulated(self) -> None:
+    def test_but_downloaded_where_machines_are_emulated(self, tmp_path: Path) -> None:
         x = Data("gs://acme/x/", fuse=True)
-        shipped = sent(x, platform="local", emulate=True, volumes={"/x": x})
+        shipped = sent(x, platform="local", emulate=True, volumes={f"{tmp_path}/x": x})
         assert shipped.args == (wire("gs://acme/x/", True),)
-        assert shipped.volumes == (DataReference("gs://acme/x/", True, "/x"),)
+        assert shipped.volumes == (DataReference("gs://acme/x/", True, f"{tmp_path}/x"),)
+
+    @pytest.mark.parametrize(
+        ("path", "why"), [("digits", "something is there already"), ("absent/x", "there is no folder")]
+    )
+    def test_a_volume_needs_a_free_path(self, folder: Path, path: str, why: str) -> None:
+        with pytest.raises(ConfigurationError, match=why) as caught:
+            inputs(platform="local", volumes={f"{folder.parent}/{path}": Data(folder)})
+        assert "as an argument" in caught.value.advice
 
 
 class TestBadInput:
