@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
-LONG := live kills browser interop faults
+LONG := live kills browser interop faults docker
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all $(LONG:%=test-%) lint bench constraints clean

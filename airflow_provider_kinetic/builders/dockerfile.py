@@ -139,7 +139,7 @@ RUN --mount=type=bind,from=uv,target=/mnt/uv \\
     fill || {{ command -v apt-get >/dev/null \\
       && echo "kinetic: once more with ${{BUILD_TOOLS}}, for what has no wheel" \\
       && apt-get update -qq \\
-      && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends ${{BUILD_TOOLS}} \\
+      && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends ${{BUILD_TOOLS}} >/dev/null \\
       && rm -rf /var/lib/apt/lists/* \\
       && fill; }}
 """
@@ -153,9 +153,9 @@ RUN nvidia="$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))
 ENV PATH=/usr/local/nvidia/bin:/usr/local/cuda/bin:${PATH} \\
     LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/local/nvidia/lib${LD_LIBRARY_PATH:+:${LD_LIBRARY_PATH}}
 """
-"""GKE puts the driver into /usr/local/nvidia and tells nobody (upstream issues #269, #281). The CUDA libraries are those
-of the wheels, known to the loader behind whatever a package or the base image prefers; ptxas and libdevice are in one
-of them, and XLA and others look for them in /usr/local/cuda."""
+"""GKE puts the driver into /usr/local/nvidia and tells nobody (upstream issues #269, #281). The CUDA libraries are
+those of the wheels, known to the loader behind whatever a package or the base image prefers; ptxas and libdevice are in
+one of them, and XLA and others look for them in /usr/local/cuda."""
 
 _USER = """\
 RUN { grep -q '^[^:]*:[^:]*:1000:' /etc/passwd || echo 'kinetic:x:1000:1000::/home/kinetic:/bin/sh' >> /etc/passwd; } \\

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import io
 import json
 import operator
 import os
@@ -13,24 +12,21 @@ import pickle
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import pytest
+import stored_job
 from gcs_server import GcsServer
 from identity_server import IdentityServer
+from stored_job import JOB, OUTPUT
 
 from airflow_provider_kinetic import __version__
 from airflow_provider_kinetic.job import bootstrap, protocol, tokens
 from airflow_provider_kinetic.job.gcs import GcsStorage
-from airflow_provider_kinetic.packaging import runner_bundle
 
-JOB = "gs://tests/job-1"
-OUTPUT = "gs://tests/outputs/some trial"
 RECORDS = f"{OUTPUT}/.kinetic"
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -52,19 +48,7 @@ class Job:
     python: str = HERE
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Job:
-        context = io.BytesIO()
-        with zipfile.ZipFile(context, "w") as archive:
-            archive.writestr("rows.csv", "1,2")
-        payload = cloudpickle.dumps({"func": function, "args": args, "kwargs": {}, "env_vars": {}})
-        bundle = runner_bundle.build(self.folder / "bundle")
-        self.storage.upload(bundle.path, f"{JOB}/{protocol.RUNNER}", if_absent=True)
-        self.storage.write(f"{JOB}/{protocol.PAYLOAD}", payload, if_absent=True)
-        self.storage.write(f"{JOB}/{protocol.CONTEXT}", context.getvalue(), if_absent=True)
-        flags = [
-            *("--context-gcs", f"{JOB}/{protocol.CONTEXT}", "--payload-gcs", f"{JOB}/{protocol.PAYLOAD}"),
-            *("--result-gcs", f"{JOB}/{protocol.RESULT}", "--payload-sha256", hashlib.sha256(payload).hexdigest()),
-        ]
-        self.command = bootstrap.command(f"{JOB}/{protocol.RUNNER}", bundle.sha256, flags)
+        self.command = stored_job.submit(self.storage, self.folder, function, *args)
         return self
 
     def run(self) -> subprocess.CompletedProcess[str]:
