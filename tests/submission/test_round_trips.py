@@ -37,10 +37,9 @@ class Meeting:
 
 
 def submitting(shop: Any, **options: Any) -> None:
-    given = "".join(f", {name}={value!r}" for name, value in options.items())
     shop.write(
         f"{FUNCTION}\n\nwith DAG('shop', schedule=None) as dag:\n"
-        f"    KineticSubmitOperator(task_id='job', python_callable=f{given}, **JOB)\n"
+        f"    KineticSubmitOperator(**{{**JOB, **dict(task_id='job', python_callable=f), **{options!r}}})\n"
     )
 
 
@@ -100,6 +99,17 @@ def test_the_uploads_are_under_way_at_the_same_time(request, where):
     submitting(shop)
 
     assert shop.run().state == "success"
+
+
+def test_requirements_of_a_prebuilt_image_travel_with_the_others(cloud_shop):
+    def meet(ports: Ports) -> Ports:
+        store: Any = Meeting(ports.store, len(UPLOADS) + 1)
+        return replace(ports, store=store)
+
+    cloud_shop.refit(meet)
+    submitting(cloud_shop, container_image="prebuilt", base_image_repo="acme", requirements=["numpy"])
+
+    assert cloud_shop.run().state == "success"
 
 
 def test_calls_are_made_together_and_answer_in_order():
