@@ -141,8 +141,8 @@ def _check_link(path: str) -> None:
     if reason:
         raise ConfigurationError(
             f"`volumes`: {path!r} cannot be made on this machine: {reason}.",
-            advice="A local job shares this machine's folders, so a volume is a link there while it runs. Choose a path "
-            "that is free, in a folder that can be written to; or pass the Data as an argument, which needs no path.",
+            advice="A local job shares this machine's folders: a volume is a link there while it runs. Choose a free "
+            "path in a folder that can be written to, or pass the Data as an argument, which needs no path.",
         )
 
 
