@@ -14,7 +14,7 @@ from data_trees import hash_of, write
 
 from airflow_provider_kinetic.packaging.data_hash import content_hash
 from airflow_provider_kinetic.packaging.data_tree import DataFile, DataTree, scan
-from airflow_provider_kinetic.packaging.stat_cache import GRANULARITY_NS, StatCache, is_settled
+from airflow_provider_kinetic.packaging.stat_cache import GRANULARITY_NS, StatCache, is_settled, user_folder
 
 MANY = """
 import sys
@@ -196,3 +196,13 @@ def test_the_cache_does_not_grow_for_ever(old: Path, cache: StatCache, tmp_path:
     assert "299.json" in names
     assert "0.json" not in names
     assert cache.load(old)
+
+
+def test_the_cache_lies_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert user_folder() == tmp_path / ".cache" / "airflow-provider-kinetic" / "data"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert user_folder() == tmp_path / ".cache" / "airflow-provider-kinetic" / "data"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/user")
+    assert user_folder() == Path("/var/cache/user/airflow-provider-kinetic/data")

@@ -224,6 +224,12 @@ class Bucket:
                     prefixes.append(key)
         return Page(objects, prefixes)
 
+    def grow_old(self, seconds: float) -> None:
+        """Everything in the bucket is so much older than it was."""
+        with self._lock:
+            for name, found in self._objects.items():
+                self._objects[name] = replace(found, updated=found.updated - seconds)
+
     def names(self) -> list[str]:
         return sorted(self._objects)
 

@@ -274,7 +274,7 @@ class Exchange(Wire):
             self.receive(content)
         elif kind == "multipart":
             attributes, data = parts(self.headers, self.body())
-            content.append(data)
+            content.append(bytes([data[0] ^ 1]) + data[1:] if self.fault.corrupt else data)
         else:
             raise ApiError(400, f"Unknown uploadType {kind!r}")
         self.send_json(bucket.insert({**attributes, **_name(self.query)}, content, self.query).resource())
