@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.clusters.base import Cluster, Watcher
     from airflow_provider_kinetic.lifecycle.ports import Ports
     from airflow_provider_kinetic.model.target import Target
+    from airflow_provider_kinetic.stores.base import Store
 
 
 def _local(target: Target) -> Ports:
@@ -74,18 +75,23 @@ def _on_kubernetes(target: Target, access: Callable[[], Access]) -> Ports:
 
         return KubernetesWatcher(access(), target.namespace)
 
+    store = KineticGCSHook(target.gcp_conn_id).store()
     return Ports(
         cluster=late(cluster),
-        store=KineticGCSHook(target.gcp_conn_id).store(),
-        builder=_image_builder(target),
+        store=store,
+        builder=_image_builder(target, store),
         watcher=LateWatcher(watcher, polled=POLLED),
     )
 
 
-def _image_builder(target: Target) -> ImageBuilder:
+def _image_builder(target: Target, store: Store) -> ImageBuilder:
+    """Images are built where it is known where they may lie: for any cluster but GKE's, where a repository is named."""
     from airflow_provider_kinetic.builders.named import NamedBuilder
+    from airflow_provider_kinetic.hooks.cloud_images import cloud_image_builder
 
-    return NamedBuilder(target.platform, base_image_repo=target.base_image_repo, prebuilt_tag=target.prebuilt_tag)
+    named = NamedBuilder(target.platform, base_image_repo=target.base_image_repo, prebuilt_tag=target.prebuilt_tag)
+    builds = target.platform == "gke" or (target.project and target.build.repository)
+    return cloud_image_builder(target, store, named) if builds else named
 
 
 PLATFORMS: dict[str, Callable[[Target], Ports]] = {"gke": _gke, "kubernetes": _kubernetes, "local": _local}

@@ -161,7 +161,7 @@ def _give_up(build: Build, what: str, poll: float) -> Generator[Any, Any, None]:
 def failure(build: Build, status: BuildStatus) -> ImageError:
     """The error of a build that came to nothing, the same for everybody who waited for it."""
     cause = (status.message or f"the build is {status.state.value.lower().replace('_', ' ')}").rstrip(".")
-    remedy = {
+    remedy = status.advice or {
         BuildState.TIMED_OUT: "Raise `build_timeout` of the connection, or give it a larger `build_machine_type`.",
         BuildState.CANCELLED: "Somebody cancels it: find out who, then run the task again.",
     }.get(status.state, "Correct the requirements or the base image; a retry builds anew.")

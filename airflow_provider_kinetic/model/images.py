@@ -118,6 +118,8 @@ class BuildStatus:
     log_url: str = ""
     image: Image | None = None
     """The finished image, when it succeeded."""
+    advice: str = ""
+    """What to do about a failure, where more is known than its state."""
 
 
 @dataclass(frozen=True)

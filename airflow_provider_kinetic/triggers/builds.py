@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ _looks: dict[_Key, _Look] = {}
 
 
 async def status(ports: Ports, inspect: Inspect) -> BuildStatus:
-    """The state of the build, asked in a thread, or as it was answered to another trigger just now.
+    """The state of the build, or as it was answered to another trigger just now.
 
     :raises InfrastructureError: nobody answers.
     """
@@ -48,9 +49,15 @@ async def status(ports: Ports, inspect: Inspect) -> BuildStatus:
     look = _looks.get(key)
     if look is None or not look.fits(inspect.poll / 2):
         _forget(time.monotonic())
-        asked = asyncio.create_task(asyncio.to_thread(ports.builder.status, inspect.build))
+        asked = asyncio.create_task(_ask(ports.builder, inspect.build))
         look = _looks[key] = _Look(ports.builder, asked, time.monotonic())
     return await asyncio.shield(look.asked)
+
+
+async def _ask(builder: ImageBuilder, build: Build) -> BuildStatus:
+    """A builder that can be awaited is; any other is asked in a thread."""
+    look: Callable[[Build], Awaitable[BuildStatus]] | None = getattr(builder, "look", None)
+    return await (look(build) if look is not None else asyncio.to_thread(builder.status, build))
 
 
 def _key(builder: ImageBuilder, build: Build) -> _Key:
