@@ -13,12 +13,15 @@ from cloud_shop import PATIENCE, CloudShop
 from command_line import CommandLine, command_line
 from identity_server import IdentityServer
 from installation import Installation
-from kube import conditions
+from kube import Image, conditions
 from kube.errors import Object
+from kube.resources import JOBS
 from leader_worker_sets import LeaderWorkerSets
 from project import until
-from upstream import BUCKET, CLUSTER, PROJECT, ZONE, Upstream
+from upstream import BUCKET, CLUSTER, IMAGE, PROJECT, RUNNER, ZONE, Upstream
 from workers import NO_WAITING
+
+from airflow_provider_kinetic.packaging import runner_bundle
 
 FUNCTIONS = """
 import sys
@@ -59,8 +62,19 @@ def wait(gate):
         time.sleep(0.02)
     print("went on", flush=True)
     return "through the gate"
+
+
+def contents(given, *more):
+    if isinstance(given, dict):
+        return contents(*given["inside"])
+    path = Path(given)
+    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    found = {str(file.relative_to(path) if path.is_dir() else file.name): file.read_text() for file in files}
+    return [found, *(contents(each)[0] for each in more)]
 """
 """What users run, the same for both clients."""
+
+STUCK = "registry.example/missing:1"
 
 TWO_HOSTS = {
     "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
@@ -110,12 +124,39 @@ def submit(shop: CloudShop) -> Callable[..., str]:
     def submit(function: str, *args: Any, **options: Any) -> str:
         given = {"task_id": "submit", "op_args": list(args), **options}
         operator = f"KineticSubmitOperator(**{{**JOB, **{given!r}}}, python_callable={function})"
-        shop.write(f"{FUNCTIONS}\n\nwith DAG('shop', schedule=None) as dag:\n    {operator}\n")
+        data = "from airflow_provider_kinetic import Data"
+        shop.write(f"{data}\n{FUNCTIONS}\n\nwith DAG('shop', schedule=None) as dag:\n    {operator}\n")
         result = shop.run("submit", run_id=f"run_{next(numbers)}")
         assert result.state == "success", result.error
         return str(result.value)
 
     return submit
+
+
+@pytest.fixture
+def ours(cloud: Cloud, tmp_path: Path) -> str:
+    """Our runner in an image of upstream's own making, in the place of its own."""
+    bundle = runner_bundle.build(tmp_path / "runner.pyz")
+    name = "registry.example/our-runner:1"
+    cloud.kube.images[name] = Image(files={RUNNER: str(bundle.path)})
+    return name
+
+
+@pytest.fixture
+def packed(cloud: Cloud, submit: Callable[..., str]) -> Callable[..., str]:
+    """``packed("add", 1, 2)``: a job of ours whose machine never starts, taken over by one of upstream's making."""
+
+    def packed(function: str, *args: object, **options: object) -> str:
+        cloud.kube.images[STUCK] = Image(pull_error="not found")
+        job_id = submit(function, *args, container_image=STUCK, **options)
+        name = f"kinetic-{job_id}"
+        ours = next(job for job in cloud.jobs() if job["metadata"]["name"] == name)
+        cloud.kube.registry.delete(JOBS, "default", name, {"propagationPolicy": "Background"})
+        until(lambda: name not in [job["metadata"]["name"] for job in cloud.jobs()])
+        cloud.kube.registry.create(JOBS, "default", taken_over(ours))
+        return job_id
+
+    return packed
 
 
 @pytest.fixture
@@ -145,3 +186,28 @@ def over(cloud: Cloud) -> Callable[[str], str]:
 
 def ended(job: Object) -> bool:
     return conditions.holds(job, "Complete") or conditions.holds(job, "Failed")
+
+
+def taken_over(job: Object) -> Object:
+    """The same job as upstream's client would have made it (``contract`` 3.3)."""
+    meta, container = job["metadata"], job["spec"]["template"]["spec"]["containers"][0]
+    command = [*container["command"], *container.get("args", [])]
+    flags = command[command.index("--context-gcs") :]
+    job_id = meta["labels"]["job-id"]
+    labels = {"app": "kinetic", "job-id": job_id}
+    kept = ("KERAS_BACKEND", "JAX_PLATFORMS", "JOB_ID", "GCS_BUCKET")
+    worker = {
+        "name": "kinetic-worker",
+        "image": IMAGE,
+        "command": ["python3", "-u", RUNNER],
+        "args": flags,
+        "env": [each for each in container["env"] if each["name"] in kept],
+    }
+    spec = {"restartPolicy": "Never", "serviceAccountName": "kinetic", "containers": [worker]}
+    template = {"metadata": {"labels": {**labels, "job-name": meta["name"]}}, "spec": spec}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": meta["name"], "labels": labels},
+        "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": 600, "template": template},
+    }

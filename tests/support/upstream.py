@@ -48,6 +48,11 @@ class UpstreamError(Exception):
         self.kind, self.text, self.notes = kind, text, notes
 
 
+def data(path: Path | str, **options: bool) -> dict[str, Any]:
+    """Upstream's ``Data``, among the arguments or volumes of :meth:`Upstream.submit`."""
+    return {"kinetic.Data": {"path": str(path), **options}}
+
+
 def python() -> Path:
     """The interpreter of upstream's environment, made where it is missing or was made for other requirements."""
     ENVIRONMENT.mkdir(exist_ok=True)

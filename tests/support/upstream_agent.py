@@ -48,6 +48,11 @@ def cli(words: list[str]) -> int:
 ORDERS = {each.__name__: each for each in (submit, attach, handle, list_jobs, cli)}
 
 
+def with_data(pairs: dict[str, Any]) -> Any:
+    """JSON has no ``Data``: ``{"kinetic.Data": {"path": …}}`` stands for one, wherever it lies."""
+    return kinetic.Data(**pairs["kinetic.Data"]) if "kinetic.Data" in pairs else pairs
+
+
 def obey(order: dict[str, Any]) -> dict[str, Any]:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -65,4 +70,4 @@ if __name__ == "__main__":
     channel = sys.stdout
     sys.path.insert(0, sys.argv[1])
     for line in sys.stdin:
-        print(json.dumps(obey(json.loads(line))), file=channel, flush=True)
+        print(json.dumps(obey(json.loads(line, object_hook=with_data))), file=channel, flush=True)
