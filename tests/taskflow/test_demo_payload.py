@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
+from airflow_provider_kinetic.lifecycle.inputs import Shipped
 from airflow_provider_kinetic.lifecycle.parcel import pack
 from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord
 from airflow_provider_kinetic.lifecycle.work import Work
@@ -34,7 +35,7 @@ def parcel(tmp_path_factory):
         secrets={},
     )
     record = SubmissionRecord("0" * 32, 1, 2, "job-0123456789abcdef", "file:///outputs")
-    yield work, pack(tmp_path_factory.mktemp("parcel"), work, record, warn=pytest.fail)
+    yield work, pack(tmp_path_factory.mktemp("parcel"), work, record, Shipped(work.args, work.kwargs), pytest.fail)
     for name in [name for name in sys.modules if name.endswith("_kinetic_retrain")]:
         del sys.modules[name]
 

@@ -8,7 +8,7 @@ from typing import assert_type
 from airflow.sdk import DAG, XComArg
 from airflow.sdk.bases.decorator import Task
 
-from airflow_provider_kinetic import kinetic_task
+from airflow_provider_kinetic import Data, kinetic_task
 
 
 @kinetic_task
@@ -29,6 +29,10 @@ def configured(dataset: str) -> int:
     return len(dataset)
 
 
+@kinetic_task(volumes={"/weights": Data("gs://acme/{{ ds }}/", fuse=True)})
+def reading(folder: str | Data) -> None: ...
+
+
 def check(task: Task[[str], int]) -> None:
     """Takes tasks of this signature only."""
 
@@ -39,3 +43,5 @@ with DAG("typed"):
     assert_type(configured.override(task_id="other", retries=1)("digits"), XComArg)
     assert_type(configured.expand(dataset=["digits"]), XComArg)
     assert_type(configured.function("digits"), int)
+    assert_type(reading(Data("gs://acme/digits/")), XComArg)
+    assert_type(Data("~/digits"), Data)
