@@ -16,7 +16,7 @@ _HOME = {
     "Data": ".model.data",
     "load_result": ".hooks.kinetic",
     "KineticHook": ".hooks.kinetic",
-    "KineticBuildImageOperator": ".operators.build",
+    "KineticBuildImageOperator": ".operators.build_image",
     "KineticRunOperator": ".operators.run",
     "KineticSubmitOperator": ".operators.submit",
     "KineticCollectOperator": ".operators.collect",

@@ -6,7 +6,7 @@ from airflow_provider_kinetic.hooks.kinetic import KineticHook as KineticHook
 from airflow_provider_kinetic.hooks.kinetic import load_result as load_result
 from airflow_provider_kinetic.model.data import Data as Data
 from airflow_provider_kinetic.model.errors import KineticError as KineticError
-from airflow_provider_kinetic.operators.build import KineticBuildImageOperator as KineticBuildImageOperator
+from airflow_provider_kinetic.operators.build_image import KineticBuildImageOperator as KineticBuildImageOperator
 from airflow_provider_kinetic.operators.cleanup import KineticCleanupOperator as KineticCleanupOperator
 from airflow_provider_kinetic.operators.collect import KineticCollectOperator as KineticCollectOperator
 from airflow_provider_kinetic.operators.run import KineticRunOperator as KineticRunOperator

@@ -20,15 +20,18 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": _modules(
-            "operators.build", "operators.cleanup", "operators.collect", "operators.run", "operators.submit"
+            "operators.build_image", "operators.cleanup", "operators.collect", "operators.run", "operators.submit"
         ),
         "sensors": _modules("sensors.job"),
-        "triggers": _modules("triggers.job"),
+        "triggers": _modules("triggers.build", "triggers.job"),
         "hooks": _modules("hooks.gcs", "hooks.gke", "hooks.kinetic", "hooks.kubernetes"),
         "task-decorators": [{"name": "kinetic", "class-name": f"{_PACKAGE}.decorators.kinetic.kinetic_task"}],
         "extra-links": [
-            f"{_PACKAGE}.links.job.Kinetic{link}Link"
-            for link in ("Job", "Logs", "Outputs", "Console", "CloudLogs", "BucketOutputs", "BucketArtifacts")
+            f"{_PACKAGE}.links.build.KineticBuildLink",
+            *(
+                f"{_PACKAGE}.links.job.Kinetic{link}Link"
+                for link in ("Job", "Logs", "Outputs", "Console", "CloudLogs", "BucketOutputs", "BucketArtifacts")
+            ),
         ],
         "cli": [f"{_PACKAGE}.cli.definitions.get_kinetic_cli_commands"],
         "connection-types": [

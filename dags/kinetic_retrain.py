@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_kinetic.operators.build import KineticBuildImageOperator
+from airflow_provider_kinetic.operators.build_image import KineticBuildImageOperator
 from airflow_provider_kinetic.operators.cleanup import KineticCleanupOperator
 
 ACCELERATOR = "tpu-v5litepod-4"

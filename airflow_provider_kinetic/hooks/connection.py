@@ -68,7 +68,7 @@ def target_of(
     sources = _Sources(given, overrides or {}, environ, settings or Settings())
     platform = _platform(given.get("platform"), kinetic_conn_id)
     emulate = _boolean(given, "emulate_accelerators")
-    _check_honoured(given, platform, emulate)
+    _check_honoured(given | _of_images(overrides), platform, emulate)
     _check_boundary(given, overrides or {}, platform, kinetic_conn_id)
     common: dict[str, Any] = {
         "kinetic_conn_id": kinetic_conn_id,
@@ -244,6 +244,12 @@ def _extras(conn: Connection | Mapping[str, Any], conn_id: str) -> dict[str, Any
             advice=_near(unknown[0], FIELDS),
         )
     return {name: value for name, value in raw.items() if value is not None and value != ""}
+
+
+def _of_images(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a task says of its own build; its other arguments are judged by ``model/parameters.py``."""
+    names = _IMAGES - {"base_image_repo"}
+    return {name: value for name, value in (overrides or {}).items() if name in names and value is not None}
 
 
 def _platform(value: Any, conn_id: str) -> Platform:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_kinetic.model.handle import JobHandle
-    from airflow_provider_kinetic.model.images import Build
+    from airflow_provider_kinetic.model.images import Build, Image
     from airflow_provider_kinetic.model.spec import TaskIdentity
 
 XCOM_HANDLE = "kinetic_job"
@@ -55,6 +55,13 @@ def push_build(context: Context, build: Build) -> None:
     """Push what the trigger's guard, links and people read of a build that was demanded."""
     ti = context["ti"]
     for key, value in {XCOM_BUILD: build.to_dict(), XCOM_BUILD_ID: build.id, XCOM_LOG_URL: build.log_url}.items():
+        ti.xcom_push(key=key, value=value)
+
+
+def push_image(context: Context, image: Image) -> None:
+    """Push how a task came by its image: found or built, and by which build."""
+    ti = context["ti"]
+    for key, value in {XCOM_CACHED: image.cached, XCOM_BUILD_ID: image.build_id, XCOM_LOG_URL: image.log_url}.items():
         ti.xcom_push(key=key, value=value)
 
 

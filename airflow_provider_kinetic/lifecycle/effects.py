@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_kinetic.lifecycle.ports import Ports
-from airflow_provider_kinetic.model.errors import InfrastructureError, KineticError
+from airflow_provider_kinetic.model.errors import (
+    ConfigurationError,
+    ImageError,
+    InfrastructureError,
+    JobTimeout,
+    KineticError,
+    QuotaExceeded,
+)
 
 T = TypeVar("T")
 
@@ -27,6 +34,9 @@ LONGEST_PAUSE = 60.0
 """Seconds between two questions while nobody answers."""
 
 SHORTEST_PAUSE = 0.05
+
+FINAL = (ImageError, JobTimeout, QuotaExceeded, ConfigurationError)
+"""Answers that asking again does not change: nothing was made, and the task has to hear why."""
 
 EXECUTION_TIMEOUT = "execution_timeout"
 
@@ -83,6 +93,8 @@ def insist(effect: Question, what: str, poll: float) -> Generator[Any, Any, Any]
     while True:
         try:
             return (yield effect)
+        except FINAL:
+            raise
         except InfrastructureError as error:
             failures += 1
             if failures > FAILURES:

@@ -22,6 +22,7 @@ from airflow_provider_kinetic.lifecycle import building, cleanup
 from airflow_provider_kinetic.lifecycle.creation import create_once
 from airflow_provider_kinetic.lifecycle.effects import (
     EXECUTION_TIMEOUT,
+    FINAL,
     SHORTEST_PAUSE,
     ExecutionTimeout,
     Pause,
@@ -34,12 +35,8 @@ from airflow_provider_kinetic.lifecycle.logs import output_after
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.diagnosis import advice
 from airflow_provider_kinetic.model.errors import (
-    ConfigurationError,
-    ImageError,
     InfrastructureError,
-    JobTimeout,
     KineticError,
-    QuotaExceeded,
     StoreError,
 )
 from airflow_provider_kinetic.model.handle import JobHandle
@@ -206,7 +203,7 @@ def watch(
             yield from building.wait_for(build, handle.root, poll=poll, timeout=timeout, note=note, clock=clock)
         if create is not None:
             yield from insist(Create(handle, create), f"Job {handle.job_id}", poll)
-    except (ImageError, JobTimeout, QuotaExceeded, ConfigurationError) as error:
+    except FINAL as error:
         return Outcome(JobStatus(JobState.NOT_FOUND), error=error)
     return (yield from _observe(handle, poll, cursor, timeout, cancels, clock))
 

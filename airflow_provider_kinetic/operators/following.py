@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError
@@ -24,7 +23,6 @@ from airflow_provider_kinetic.operators.killing import goes_on, is_last_try
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
     from airflow_provider_kinetic.lifecycle.observe import Outcome
     from airflow_provider_kinetic.lifecycle.submit import Pending
     from airflow_provider_kinetic.model.handle import JobHandle
@@ -220,18 +218,6 @@ class JobFollower(Interruptible):
             shown += 1
         if shown == DRAIN_CHUNKS:
             self.log.info("The log goes on in %s", handle.logs)
-
-    def _timeout(self, context: Context) -> ExecutionTimeout | None:
-        from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
-
-        limit: timedelta | None = self.execution_timeout
-        if limit is None:
-            return None
-        started = context["ti"].start_date
-        return ExecutionTimeout(limit.total_seconds(), (started + limit).timestamp())
-
-    def _say(self, line: str) -> None:
-        self.log.info("%s", line)
 
     def _show(self, text: str) -> None:
         for line in text.splitlines():

@@ -59,7 +59,7 @@ class ImageWaiter(Interruptible):
         In a thread: a signal may have interrupted a request of this one, whose locks are not reentrant.
         """
         build, self._build = self._build, None
-        if build is None or not build.started_by_us:
+        if build is None or not build.started_by_us or getattr(self, "cancel_on_kill", None) is False:
             return
         cancelling = threading.Thread(target=self.hook.ports.builder.cancel, args=(build,), daemon=True)
         cancelling.start()

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from airflow.sdk import Context
+
+    from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
 
 KILL_LOOK = 0.5
 """Longest sleep in seconds of a worker that waits: so soon it sees that it was killed."""
@@ -40,3 +47,16 @@ class Interruptible(BaseOperator):
         from airflow_provider_kinetic.hooks.settings import load_settings
 
         return load_settings().poll_interval if self.poll_interval is None else self.poll_interval
+
+    def _timeout(self, context: Context) -> ExecutionTimeout | None:
+        """Of the whole task, over its legs: Airflow's own clock stops while a task is deferred (``airflow`` 0.4)."""
+        from airflow_provider_kinetic.lifecycle.effects import ExecutionTimeout
+
+        limit: timedelta | None = self.execution_timeout
+        if limit is None:
+            return None
+        started = context["ti"].start_date
+        return ExecutionTimeout(limit.total_seconds(), (started + limit).timestamp())
+
+    def _say(self, line: str) -> None:
+        self.log.info("%s", line)
