@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_kinetic.packaging import requirements
+
+
+def folder_of(function: Callable[..., Any]) -> Path:
+    """Where requirements are looked for: beside the function's own file, else in the current folder (contract 4.4)."""
+    try:
+        return Path(inspect.getfile(inspect.unwrap(function))).parent
+    except TypeError:
+        return Path.cwd()
 
 
 def requirements_text(
@@ -13,9 +23,10 @@ def requirements_text(
 ) -> str:
     """Filtered text for a bundled image (contract 4.4, 4.5).
 
-    :param value: a list, the path of a file relative to ``folder``, or None to look for a file from ``folder`` upwards.
+    :param value: a list; a file relative to ``folder``, of which ``pyproject.toml[extra]`` and ``pyproject.toml:group``
+        name more than the project's dependencies; or None to look for a file from ``folder`` upwards.
     :param prebuilt: the job installs them when it starts.
-    :raises RequirementsError: a line is no requirement, or there is no such file.
+    :raises RequirementsError: a line is no requirement or cannot be installed elsewhere, or there is no such file.
     """
     filtered = requirements.filter_prebuilt if prebuilt else requirements.filter_bundled
     if value is not None:

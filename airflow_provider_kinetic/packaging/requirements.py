@@ -2,21 +2,22 @@
 
 JAX is chosen by the accelerator, so a project's own pin of it would undo the image (``contract`` 4.5). Discovery
 follows ``contract`` 4.4: the nearest file above the function's folder, never past the repository or the home folder.
+What can be installed nowhere but on the submitter's machine, or is no requirement at all, is refused here, with its
+line and the reason: a build that fails minutes later knows neither.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from airflow_provider_kinetic.model.errors import RequirementsError
+from airflow_provider_kinetic.packaging.pyproject import Pyproject, Selection
 
 BROUGHT_BY_IMAGE = frozenset({"jax", "jaxlib", "libtpu", "libtpu-nightly"})
 KEEP_MARK = "# kn:keep"
@@ -26,6 +27,12 @@ _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s+|=|$)\s*(.*)")
 _REMOTE_EDITABLE = re.compile(r"(?:git|hg|bzr|svn)\+|https?://", re.IGNORECASE)
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s|=|$)|-[rc]\S")
 _LOCAL_PATH = re.compile(r"file:|\./|\.\./|\.\.?(?=$|\s|\[|/)|/|~|[A-Za-z]:[\\/]", re.IGNORECASE)
+_LOCAL_ARCHIVE = re.compile(r"[^\s:@]+\.(?:whl|zip|tar\.gz|tar\.bz2|tgz)(?=$|\s|\[)", re.IGNORECASE)
+_LOCAL_INDEX = re.compile(
+    r"(?:-i|-f|--index-url|--extra-index-url|--find-links)(?:\s+|=|(?<=-[if]))(?!https?://|\$\{)\S"
+)
+_URL = re.compile(r"[a-z][a-z+]*://", re.IGNORECASE)
+_OPTIONS = re.compile(r"\s+(?:--?[a-zA-Z]|#)")
 _DIRECT_LOCAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@\s*(?:file:|\.{0,2}/)", re.IGNORECASE)
 
 
@@ -53,41 +60,40 @@ def discover(folder: Path) -> Requirements | None:
     return None
 
 
-def _found(file: Path, start: Path) -> Requirements:
-    text, warnings = _read(file)
-    if file.parent != start and not (file.parent / ".git").exists():
-        warnings = (
-            f"Requirements are taken from {file}, above the code's folder {start} and with no repository around both.",
-            *warnings,
-        )
-    return Requirements(text, file, warnings)
-
-
 def from_parameter(value: Sequence[str] | str | Path | None, *, base: Path) -> str:
     """Requirements text from what a task was given: a list of requirements, or the path of a file that holds them.
 
-    A relative path starts at ``base``. None gives an empty text.
+    A relative path starts at ``base``. Of a ``pyproject.toml`` the project's dependencies are taken, and what else is
+    named (:class:`~airflow_provider_kinetic.packaging.pyproject.Selection`). None gives an empty text.
 
-    :raises RequirementsError: an item is no requirement, or there is no such file.
+    :raises RequirementsError: an item is no requirement, or there is no such file, extra or group.
     """
     if value is None:
         return ""
     if isinstance(value, (str, Path)):
-        file = base / Path(value).expanduser()
-        if not file.is_file():
-            raise RequirementsError(
-                f"`requirements` names {value}, and there is no file {file}.",
-                advice="Pass a list such as ['numpy>=2'], or the path of a requirements.txt or pyproject.toml.",
-            )
-        return _read(file)[0]
+        return _from_file(str(value), base)
     for number, item in enumerate(value, 1):
         _check_item(number, item)
     return "".join(f"{item.strip()}\n" for item in value)
 
 
+def _from_file(value: str, base: Path) -> str:
+    selection = Selection.parse(value)
+    file = base / Path(selection.path if selection else value).expanduser()
+    if not file.is_file():
+        raise RequirementsError(
+            f"`requirements` names {value}, and there is no file {file}.",
+            advice="Pass a list such as ['numpy>=2'], or the path of a requirements.txt or pyproject.toml.",
+        )
+    return _joined(Pyproject(file).selected(selection)) if selection else _read(file)
+
+
 def filter_bundled(text: str) -> str:
-    """Requirements for an image that brings JAX: its lines are taken out, all others stay as they are."""
-    return "".join(line.raw for line in _lines(text) if not line.is_brought_by_image)
+    """Requirements for an image that brings JAX: its lines are taken out, all others stay as they are.
+
+    :raises RequirementsError: a line cannot be installed where images are built.
+    """
+    return "".join(line.raw for line in _wanted(text))
 
 
 def filter_prebuilt(text: str) -> str:
@@ -95,21 +101,30 @@ def filter_prebuilt(text: str) -> str:
 
     Continued lines are joined.
 
-    :raises RequirementsError: a line refers to something that only exists on the submitter's machine.
+    :raises RequirementsError: a line cannot be installed in the job.
     """
-    kept = []
+    result = "".join(f"{line.joined}\n" for line in _wanted(text))
+    return result if result.strip() else ""
+
+
+def _wanted(text: str) -> Iterator[_Line]:
+    """Lines that the image does not bring, each of which can be installed."""
     for line in _lines(text):
-        reason = _local_reason(line.joined.strip())
-        if reason:
+        if line.is_brought_by_image:
+            continue
+        content = line.joined.strip()
+        if reason := _local_reason(content):
             raise RequirementsError(
-                f"Line {line.number} of the requirements, {line.joined.strip()!r}, {reason}.",
-                advice="Name a package, a git+https:// address or a URL: the job has nothing of this machine's disk. "
+                f"Line {line.number} of the requirements, {content!r}, {reason}.",
+                advice="Name a package, a git+https:// address or a URL: the image has nothing of this machine's disk. "
                 "Code of your project travels with the job anyhow.",
             )
-        if not line.is_brought_by_image:
-            kept.append(line.joined)
-    result = "".join(f"{line}\n" for line in kept)
-    return result if result.strip() else ""
+        if reason := _syntax_reason(content):
+            raise RequirementsError(
+                f"Line {line.number} of the requirements, {content!r}, is not a requirement: {reason}",
+                advice="Write it as in a requirements.txt, for example 'numpy>=2'.",
+            )
+        yield line
 
 
 @dataclass(frozen=True)
@@ -143,7 +158,7 @@ def _lines(text: str) -> Iterator[_Line]:
 
 
 def _local_reason(line: str) -> str:
-    """Why the job could not install ``line``; empty when it can."""
+    """Why only this machine can install ``line``; empty when others can."""
     if not line or line.startswith("#"):
         return ""
     editable = _EDITABLE.match(line)
@@ -151,60 +166,58 @@ def _local_reason(line: str) -> str:
         return "" if _REMOTE_EDITABLE.match(editable[1]) else "is an editable install of a local folder"
     if _INCLUDE.match(line):
         return "includes another file"
-    if _LOCAL_PATH.match(line) or _DIRECT_LOCAL.match(line):
+    if _LOCAL_INDEX.match(line):
+        return "looks for packages on a local disk"
+    if _LOCAL_PATH.match(line) or _LOCAL_ARCHIVE.match(line) or _DIRECT_LOCAL.match(line):
         return "is a local path"
     return ""
 
 
-def _check_item(number: int, item: object) -> None:
-    if isinstance(item, str):
-        text = item.partition(" #")[0].strip()
-        if text.startswith("-") or re.match(r"[a-z+]+://", text):
-            return
-        try:
-            Requirement(text)
-            return
-        except InvalidRequirement as invalid:
-            reason = str(invalid).splitlines()[0]
-    else:
-        reason = f"it is of type {type(item).__name__}"
-    raise RequirementsError(
-        f"Item {number} of `requirements`, {item!r}, is not a requirement: {reason}",
-        advice="Write it as in a requirements.txt, for example 'numpy>=2'.",
-    )
-
-
-def _read(file: Path) -> tuple[str, tuple[str, ...]]:
-    """Text and warnings."""
+def _syntax_reason(line: str) -> str:
+    """Why ``line`` is no requirement; empty when it is one, or something that only the installer can judge."""
+    if not line or line.startswith(("#", "-")) or _URL.match(line) or "${" in line:
+        return ""
     try:
-        text = file.read_text("utf-8-sig")
-        return _from_pyproject(tomllib.loads(text), file) if file.suffix == ".toml" else (text, ())
+        Requirement(_OPTIONS.split(line, maxsplit=1)[0])
+    except InvalidRequirement as invalid:
+        return str(invalid).splitlines()[0]
+    return ""
+
+
+def _check_item(number: int, item: object) -> None:
+    reason = _syntax_reason(item.strip()) if isinstance(item, str) else f"it is of type {type(item).__name__}"
+    if reason:
+        raise RequirementsError(
+            f"Item {number} of `requirements`, {item!r}, is not a requirement: {reason}",
+            advice="Write it as in a requirements.txt, for example 'numpy>=2'.",
+        )
+
+
+def _found(file: Path, start: Path) -> Requirements:
+    text, warnings = _discovered(file)
+    if file.parent != start and not (file.parent / ".git").exists():
+        told = (
+            f"Requirements are taken from {file}, above the code's folder {start} and with no repository around both."
+        )
+        warnings = (told, *warnings)
+    return Requirements(text, file, warnings)
+
+
+def _discovered(file: Path) -> tuple[str, tuple[str, ...]]:
+    if file.suffix != ".toml":
+        return _read(file), ()
+    dependencies, warning = Pyproject(file).dependencies()
+    return _joined(dependencies), (warning,) if warning else ()
+
+
+def _joined(items: Sequence[str]) -> str:
+    return "".join(f"{item}\n" for item in items)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
     except (OSError, ValueError) as failure:
         raise RequirementsError(
             f"The requirements in {file} cannot be read: {failure}.", advice="Correct the file, or pass `requirements`."
         ) from failure
-
-
-def _from_pyproject(document: dict[str, Any], file: Path) -> tuple[str, tuple[str, ...]]:
-    project = document.get("project")
-    dependencies = project.get("dependencies") if isinstance(project, dict) else None
-    if isinstance(dependencies, list) and dependencies:
-        return "\n".join(str(item) for item in dependencies) + "\n", ()
-    elsewhere = _other_dependencies(document)
-    if elsewhere:
-        return "", (f"{file} has dependencies under {elsewhere} only; just `project.dependencies` is installed.",)
-    return "", () if dependencies is not None else (f"{file} has no `project.dependencies`; nothing is installed.",)
-
-
-def _other_dependencies(document: dict[str, Any]) -> str:
-    project = document.get("project")
-    project = project if isinstance(project, dict) else {}
-    tool = document.get("tool")
-    poetry = tool.get("poetry") if isinstance(tool, dict) else None
-    places = {
-        "`tool.poetry.dependencies`": isinstance(poetry, dict) and "dependencies" in poetry,
-        "`dependency-groups`": "dependency-groups" in document,
-        "`project.optional-dependencies`": "optional-dependencies" in project,
-        "`project.dynamic`": "dependencies" in project.get("dynamic", ()),
-    }
-    return ", ".join(place for place, there in places.items() if there)

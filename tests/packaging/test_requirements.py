@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_kinetic.model.errors import RequirementsError
 from airflow_provider_kinetic.packaging.requirements import discover, filter_bundled, filter_prebuilt, from_parameter
 
+Filter = Callable[[str], str]
 FILTERS = pytest.mark.parametrize("keep", [filter_bundled, filter_prebuilt])
 
 
@@ -103,8 +105,8 @@ def test_unreadable_file(tree: Path, name: str, content: bytes) -> None:
 @pytest.mark.parametrize(
     "line", ["jax", "JAX[tpu]==0.6", " jaxlib>=0.5", "libtpu_nightly", "Libtpu ; python_version>'3'"]
 )
-def test_what_the_image_brings_is_left_out(keep: object, line: str) -> None:
-    assert keep(f"numpy\n{line}\nflax\n") == "numpy\nflax\n"  # type: ignore[operator]
+def test_what_the_image_brings_is_left_out(keep: Filter, line: str) -> None:
+    assert keep(f"numpy\n{line}\nflax\n") == "numpy\nflax\n"
 
 
 @FILTERS
@@ -120,9 +122,9 @@ def test_what_the_image_brings_is_left_out(keep: object, line: str) -> None:
         "-e git+https://x/y.git#egg=z",
     ],
 )
-def test_all_else_stays(keep: object, line: str) -> None:
+def test_all_else_stays(keep: Filter, line: str) -> None:
     text = f"numpy\n{line}\nflax\n"
-    assert keep(text) == text  # type: ignore[operator]
+    assert keep(text) == text
 
 
 def test_continued_lines() -> None:
@@ -131,35 +133,41 @@ def test_continued_lines() -> None:
     assert filter_prebuilt(text) == "numpy==2   --hash=sha256:b\n"
 
 
+@FILTERS
 @pytest.mark.parametrize(
-    "line",
+    ("line", "reason"),
     [
-        "-e .", "--editable=./lib", "-e /abs", "-r base.txt", "-rbase.txt", "--requirement base.txt", "-c pins.txt",
-        "--constraint=pins.txt", "file:///x.whl", "./lib", "../lib", ".", "..", ".[extra]", "/abs/x.whl", "~/x",
-        "name @ ./lib", "name @ /abs", "name[extra] @ ../lib", "name@file:///x.whl",
-    ],
-)  # fmt: skip
-def test_what_only_this_machine_has_is_refused(line: str) -> None:
-    with pytest.raises(RequirementsError, match=r"^Line 3 of the requirements") as caught:
-        filter_prebuilt(f"numpy\n# x\n{line}\n")
-    assert line in caught.value.summary
-    assert filter_bundled(f"{line}\n") == f"{line}\n"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "name @ https://x/y.whl",
-        "git+https://x/y.git",
-        "-e hg+https://x",
-        "https://x/y.whl",
-        "-f https://x",
-        "--pre",
-        ".5x",
+        *((line, "editable") for line in ("-e .", "--editable=./lib", "-e /abs")),
+        *((line, "includes") for line in ("-r base.txt", "-rbase.txt", "--requirement base.txt", "-c pins.txt")),
+        *((line, "includes") for line in ("--constraint=pins.txt",)),
+        *((line, "local path") for line in ("file:///x.whl", "./lib", "../lib", ".", "..", ".[extra]", "/abs/x.whl")),
+        *((line, "local path") for line in ("~/x", "x-1.0.whl", "dist/x-1.0.tar.gz ; os_name == 'posix'", "x.zip[a]")),
+        *((line, "local path") for line in ("name @ ./lib", "name @ /abs", "name[extra] @ ../lib", "name@file:///x")),
+        *((line, "local disk") for line in ("-f wheels", "--find-links=/abs", "--index-url file:///x", "-iwheels")),
+        *(
+            (line, "is not a requirement: Expected")
+            for line in ("numpy=>1", "a b", "[project]", "a>=1 \\\n  b", "a ; x")
+        ),
     ],
 )
-def test_what_the_job_can_fetch_is_kept(line: str) -> None:
-    assert filter_prebuilt(line) == f"{line}\n"
+def test_what_cannot_be_installed_elsewhere_is_refused(keep: Filter, line: str, reason: str) -> None:
+    with pytest.raises(RequirementsError, match=rf"^Line 3 of the requirements, .* {reason}") as caught:
+        keep(f"numpy\n# x\n{line}\n")
+    assert caught.value.advice
+
+
+@FILTERS
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("name @ https://x/y.whl", "name@https://x/y.whl", "git+https://x/y.git", "git+ssh://git@x/y.git#egg=z"),
+        *("-e hg+https://x", "https://x/y.whl", "-f https://x", "--find-links=https://x", "-fhttps://x", "--pre"),
+        *("https://${TOKEN}@x/y.whl", "x @ ${PLACE}/x.whl", "x==1 --hash=sha256:a --hash=sha256:b", "x # why"),
+        *("x[a,b] >= 1, < 2 ; python_version > '3' # why", "x --config-settings=a=b", "x.y.zipper", "x (>=1)"),
+    ],
+)
+def test_what_can_be_fetched_is_kept(keep: Filter, line: str) -> None:
+    assert keep(f"{line}\n") == f"{line}\n"
 
 
 @pytest.mark.parametrize("text", ["", "\n \n", "jax\n", "jax\n\n"])
@@ -176,23 +184,21 @@ LINES = st.lists(
             "",
             "# c",
             "--pre",
-            "jaxlib==1 \\",
-            "  --hash=x",
-            "Flax>=1 \\",
+            "jaxlib==1 \\\n  --hash=x",
+            "Flax>=1 \\\n ; os_name=='x'",
             "a-b.c",
-            "libtpu",
         ]
     )
-    | st.from_regex(r"[a-z]{1,4}(==[0-9])?( \\)?", fullmatch=True)
+    | st.from_regex(r"[a-z]{1,4}(==[0-9])?( \\\n  --hash=[a-z]{1,3}){0,2}", fullmatch=True)
 )
 
 
 @FILTERS
 @given(lines=LINES)
-def test_filters_keep_order_and_settle(keep: object, lines: list[str]) -> None:
+def test_filters_keep_order_and_settle(keep: Filter, lines: list[str]) -> None:
     text = "".join(f"{line}\n" for line in lines)
-    once = keep(text)  # type: ignore[operator]
-    assert keep(once) == once  # type: ignore[operator]
+    once = keep(text)
+    assert keep(once) == once
     words, rest = once.replace("\\", " ").split(), iter(text.replace("\\", " ").split())
     assert all(word in rest for word in words)  # a subsequence
 
