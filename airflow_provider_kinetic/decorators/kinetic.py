@@ -103,7 +103,7 @@ def kinetic_task(
     """Run the decorated function as a Kinetic job.
 
     Takes every parameter of :class:`~airflow_provider_kinetic.operators.run.KineticRunOperator`. The arguments
-    of the function may be XComs of other tasks, templated strings, and of any size.
+    of the function may be XComs of other tasks, templated strings, and of any size; for ``Data`` it gets a path.
 
     :param multiple_outputs: push each key of the returned dict as an XCom of its own.
     """

@@ -102,6 +102,8 @@ class KineticHook(BaseHook):
     ) -> JobHandle:
         """Submit a function as a job and go on: ``hook.submit(train, (3,), accelerator="l4", container_image="…")``.
 
+        Where the arguments hold ``Data`` the function gets paths, as it does in a task.
+
         :param secrets: variables that no payload, listing or log shows.
         :param identity: the task instance that the job belongs to. None: it belongs to nobody, and no gc ends it.
         :param journal: memory that outlives this process, with which a second call finds the job of the first. None:

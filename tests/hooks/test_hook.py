@@ -14,6 +14,7 @@ from google_apis import CLUSTER, PROJECT, ZONE, GoogleApis
 from kube import Image, KubeServer
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
+from airflow_provider_kinetic.model.data import Data
 from airflow_provider_kinetic.model.errors import ConfigurationError, JobNotFound, ResultGone
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState
@@ -27,6 +28,10 @@ BUCKET = "kinetic-tests"
 def double(x: int) -> int:
     print(f"doubling {x}")
     return 2 * x
+
+
+def read(*paths: str) -> list[str]:
+    return [Path(path).read_text() for path in paths]
 
 
 def wait(seconds: float) -> None:
@@ -99,6 +104,22 @@ def test_from_submit_to_clean_up(hook: KineticHook, gcs: GcsServer) -> None:
     assert again.result(handle, trust_bucket=True) == 42, "the value outlives the clean-up"
 
 
+def test_data_of_a_call(hook: KineticHook, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    data, volume = Data(tmp_path / "a.txt"), tmp_path / "volume"
+    handle = hook.submit(read, (data, f"{volume}/a.txt"), volumes={str(volume): data}, **SPEC)
+    finished(hook, handle)
+    assert hook.result(handle) == ["a", "a"]
+
+
+def test_data_that_cannot_be_meant(hook: KineticHook, gcs: GcsServer) -> None:
+    with pytest.raises(ConfigurationError, match="'data' is no absolute path"):
+        hook.submit(double, (1,), volumes={"data": Data("gs://acme/x/")}, **SPEC)
+    with pytest.raises(ConfigurationError, match="a member of a set"):
+        hook.submit(double, ({Data("gs://acme/x/")},), **SPEC)
+    assert list(gcs.buckets[BUCKET].names()) == [], "nothing was sent"
+
+
 def test_the_jobs_of_one_identity_are_its_own(hook: KineticHook) -> None:
     """Two calls are two jobs; with a journal the second call finds the first job."""
     from airflow_provider_kinetic.hooks.direct import MemoryJournal
@@ -157,9 +178,21 @@ def test_a_piece_that_no_job_has(hook: KineticHook) -> None:
     assert "`accelerator`" in caught.value.advice
 
 
-@pytest.mark.parametrize("image", [None, "bundled", "prebuilt", "not an image!"])
-def test_images_are_named(hook: KineticHook, gcs: GcsServer, image: str | None) -> None:
+@pytest.mark.parametrize(
+    ("image", "advice"), [("prebuilt", "`base_image_repo=`"), ("not an image!", "`container_image=`")]
+)
+def test_images_are_named(hook: KineticHook, gcs: GcsServer, image: str, advice: str) -> None:
+    refuses_image(hook, gcs, image, advice)
+
+
+@pytest.mark.parametrize("hook", ["kubernetes"], indirect=True)
+@pytest.mark.parametrize("image", [None, "bundled"])
+def test_nothing_is_built_without_a_repository(hook: KineticHook, gcs: GcsServer, image: str | None) -> None:
+    refuses_image(hook, gcs, image, "`container_image=`")
+
+
+def refuses_image(hook: KineticHook, gcs: GcsServer, image: str | None, advice: str) -> None:
     with pytest.raises(ConfigurationError, match="image") as caught:
         hook.submit(double, (1,), accelerator="cpu", container_image=image)
-    assert "`container_image=`" in caught.value.advice
+    assert advice in caught.value.advice
     assert list(gcs.buckets[BUCKET].names()) == [], "nothing was sent"
