@@ -6,8 +6,8 @@ and what was fetched before, by an attempt that had this folder, is not fetched 
 
 from __future__ import annotations
 
-import hashlib
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,9 @@ from airflow_provider_kinetic.job.containers import Irreplaceable, Nested
 from airflow_provider_kinetic.job.fetch import explained, fetch
 from airflow_provider_kinetic.job.links import Links
 from airflow_provider_kinetic.job.mounts import AGE, mounted
-from airflow_provider_kinetic.job.references import DataReference
+from airflow_provider_kinetic.job.progress import EVERY, FIRST
+from airflow_provider_kinetic.job.references import EMPTY_FOLDER, DataReference
 from airflow_provider_kinetic.job.storage import Entry, Storage, open_storage, uri_to_path
-
-EMPTY_FOLDER = hashlib.sha256(b"dir:").hexdigest()
-"""Content hash of a folder without files (contract 11.2)."""
 
 
 class DataFolder:
@@ -131,13 +129,24 @@ def _entries(storage: Storage, reference: DataReference) -> list[Entry]:
     """What belongs to it. A reference for one file names the file itself, or the folder of an upload."""
     folder = reference.uri.rstrip("/")
     alone = None if reference.is_dir or reference.content_hash else storage.entry(reference.uri)
-    entries = [alone] if alone is not None else list(storage.tree(folder))
+    entries = [alone] if alone is not None else _listed(reference.uri, storage.tree(folder))
     if entries or reference.content_hash == EMPTY_FOLDER:
         return entries
     if reference.content_hash:
         raise RuntimeError(f"the data at {reference.uri} is gone. {AGE}")
     what = "below it" if reference.is_dir else "of this name or below it"
     raise RuntimeError(f"there is no object {what}: {reference.uri}")
+
+
+def _listed(what: str, entries: Iterable[Entry]) -> list[Entry]:
+    found: list[Entry] = []
+    next_line = time.monotonic() + FIRST
+    for entry in entries:
+        found.append(entry)
+        if time.monotonic() > next_line:
+            next_line = time.monotonic() + EVERY
+            _say(f"Listing {what}: {len(found):,} objects so far")
+    return found
 
 
 def _landed(target: Path, entries: list[Entry]) -> Path:

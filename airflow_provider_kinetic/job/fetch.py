@@ -62,13 +62,19 @@ def explained(what: str, folder: Path) -> Iterator[None]:
         code = getattr(error, "errno", None)
         if code in _FULL:
             raise RuntimeError(f"{where}: the disk is full. {_MORE_ROOM}") from error
-        if code in _REFUSED:
+        if code in _REFUSED and _is_about(error, folder):
             raise RuntimeError(
                 f"{where}: {error}. Name a path that the job's user can write to, or pass the Data as an argument."
             ) from error
         raise RuntimeError(f"{where}: {error}") from error
     except ObjectMissing as error:
         raise RuntimeError(f"{what} changed while it was read: {error} is gone") from error
+
+
+def _is_about(error: BaseException, folder: Path) -> bool:
+    """The folder, something in it, or one that it lies in; not what is read."""
+    named = Path(getattr(error, "filename", None) or folder)
+    return folder in named.parents or named in (folder, *folder.parents)
 
 
 _MORE_ROOM = "Give the job more disk (`ephemeral-storage`), or mount the data with `fuse=True`."

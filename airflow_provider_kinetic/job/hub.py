@@ -21,7 +21,7 @@ def load(reference: DataReference, folder: Path, workspace: Path) -> None:
     :raises RuntimeError: there is no library, or it could not load the dataset.
     """
     library = _library(reference.uri, workspace)
-    wanted = HubDataset.parse(reference.uri)
+    wanted = HubDataset.parse(reference.uri, lenient=True)
     options: dict[str, Any] = {"name": wanted.config_name, "split": wanted.split, "revision": wanted.revision}
     if reference.hf_trust_remote_code:  # newer releases of the library no longer know it
         options["trust_remote_code"] = True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
-from airflow_provider_kinetic.job.references import DataReference
+from airflow_provider_kinetic.job.references import EMPTY_FOLDER, DataReference
 from airflow_provider_kinetic.job.storage import is_temporary
 
 
@@ -15,37 +16,33 @@ def mounted(reference: DataReference) -> Path:
     A bucket is mounted by folder, so a file is found by its name. Only uploaded data has a folder for itself, whose one
     file may have any name: the reference does not tell it.
 
-    :raises RuntimeError: nothing is mounted, or the file is not there.
+    :raises RuntimeError: nothing is mounted, or the data is not there.
     """
     folder = Path(str(reference.mount_path))
-    names = _names(reference, folder)
+    names = _first_names(reference, folder)
+    if reference.content_hash and not names and reference.content_hash != EMPTY_FOLDER:
+        raise RuntimeError(f"the data at {reference.uri} is gone: {folder} is empty. {AGE}")
     if reference.is_dir:
         return folder
-    name = reference.uri.rpartition("/")[2]
-    if reference.content_hash and len(names) == 1:
-        name = names[0]
-    if name not in names and not (folder / name).exists():
-        raise RuntimeError(f"{reference.uri} is not there: {folder} holds {_few(names)}. {AGE}")
-    return folder / name
+    uploaded = reference.content_hash and len(names) == 1
+    file = folder / (names[0] if uploaded else reference.uri.rpartition("/")[2])
+    if not file.exists():
+        raise RuntimeError(f"{reference.uri} is not there: {folder} holds {', '.join(names) or 'nothing'}")
+    return file
 
 
 AGE = "Objects of a jobs bucket are removed after 30 days: clear the task that submits, and they are sent again."
 
+_FEW = 5
 
-def _names(reference: DataReference, folder: Path) -> list[str]:
-    """What is in it; of a folder of the user's only that it can be listed, for it may be large."""
+
+def _first_names(reference: DataReference, folder: Path) -> list[str]:
+    """Some of what is in it: it may be large, and every look is a request."""
     try:
         with os.scandir(folder) as entries:
-            if not reference.content_hash:
-                next(entries, None)
-                return []
-            return [entry.name for entry in entries if not is_temporary(entry.name)]
+            return list(itertools.islice((entry.name for entry in entries if not is_temporary(entry.name)), _FEW))
     except OSError as error:
         raise RuntimeError(
             f"{reference.uri} is not mounted at {folder}: {error.strerror}. Mounts need GKE with the Cloud Storage "
             "FUSE CSI driver, and a service account that may read the bucket. Elsewhere leave `fuse=True` out."
         ) from error
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(sorted(names)[:5]) or "nothing"

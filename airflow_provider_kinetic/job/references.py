@@ -5,6 +5,7 @@ Submitter and job share these shapes with upstream's (contract 6.3), so either c
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ FUSE_FOLDER = "/_kinetic/fuse-data"
 
 CACHE = "default/data-cache"
 """Below a store's root: uploaded data, by content (contract 11.3)."""
+EMPTY_FOLDER = hashlib.sha256(b"dir:").hexdigest()
+"""Content hash of a folder without files (contract 11.2)."""
 _UPLOADED = re.compile(rf".*/{CACHE}/([0-9a-f]{{64}})")
 
 HUB_OPTIONS = ("split", "config_name", "revision")
@@ -90,14 +93,17 @@ class HubDataset:
     revision: str | None = None
 
     @classmethod
-    def parse(cls, uri: str) -> HubDataset:
-        """:raises ValueError: no repository, or an option that is not in :data:`HUB_OPTIONS`; the text says which."""
+    def parse(cls, uri: str, *, lenient: bool = False) -> HubDataset:
+        """``lenient`` leaves out what is not in :data:`HUB_OPTIONS`, as upstream does.
+
+        :raises ValueError: no repository, or an unknown option; the text says which.
+        """
         parts = urlsplit(uri)
         repo = (parts.netloc + parts.path).strip("/")
         options = parse_qs(parts.query)
         unknown = sorted(set(options) - set(HUB_OPTIONS))
         if parts.scheme != "hf" or not repo:
             raise ValueError(f"{uri!r} names no dataset")
-        if unknown:
+        if unknown and not lenient:
             raise ValueError(f"{uri!r} has the unknown option {unknown[0]!r}")
-        return cls(repo, **{name: values[0] for name, values in options.items()})
+        return cls(repo, **{name: options[name][0] for name in HUB_OPTIONS if name in options})

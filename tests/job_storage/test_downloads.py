@@ -5,21 +5,25 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import json
 import os
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from gcs_objects import Content
 from gcs_server import GcsServer
+from interpreters import interpreters
 
 from airflow_provider_kinetic.job import fetch, progress
-from airflow_provider_kinetic.job.data import EMPTY_FOLDER, DataFolder
+from airflow_provider_kinetic.job.data import DataFolder
 from airflow_provider_kinetic.job.gcs import GcsStorage
-from airflow_provider_kinetic.job.references import DataReference
+from airflow_provider_kinetic.job.references import EMPTY_FOLDER, DataReference
+from airflow_provider_kinetic.packaging import runner_bundle
 
 BASE = "gs://tests/default/data-cache"
 UPLOADED = f"{BASE}/{'1' * 64}"
@@ -208,6 +212,16 @@ class TestTrouble:
             with pytest.raises(RuntimeError, match=f"{permission}.*roles/storage.objectUser"):
                 resolve(DataReference(UPLOADED, is_dir=True))
 
+    @pytest.mark.parametrize(("path", "advised"), [("/data/x", True), ("/", True), ("/store/x", False)])
+    def test_a_file_that_may_not_be_read_is_not_one_that_may_not_be_written(self, path: str, advised: bool) -> None:
+        refused = PermissionError(errno.EACCES, "Permission denied", path)
+        with (
+            pytest.raises(RuntimeError, match=f"Permission denied: '{path}'") as caught,
+            fetch.explained("x", Path("/data")),
+        ):
+            raise refused
+        assert ("Name a path" in str(caught.value)) is advised
+
     @pytest.mark.parametrize("name", ["../evil", "a//b", "./a", "/a", "a/../../b"])
     def test_names_that_lead_elsewhere(self, resolve: Resolve, put: Put, tmp_path: Path, name: str) -> None:
         put("gs://tests/digits", {name: b"x"})
@@ -254,3 +268,34 @@ def test_thousands_of_files_arrive_over_few_connections(resolve: Resolve, gcs: G
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.iterdir()))).hexdigest()
     assert digest == hashlib.sha256("".join(map(str, range(1500))).encode()).hexdigest()
     assert gcs.connections - before <= fetch.THREADS
+
+
+BARE = """
+import json
+import sys
+
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from airflow_provider_kinetic import Data
+from airflow_provider_kinetic.job.data import DataFolder
+
+assert Data("hf://mnist?split=train").hub.split == "train"
+places = DataFolder(Path(sys.argv[2]), Path(sys.argv[2]))
+print(places.arguments(({"x": [json.loads(sys.argv[3])]},), {})[0][0]["x"][0])
+"""
+
+
+@pytest.mark.parametrize(("minor", "python"), interpreters(), ids=[minor for minor, _ in interpreters()])
+def test_a_bare_interpreter_does_it(minor: str, python: str, put: Put, gcs: GcsServer, tmp_path: Path) -> None:
+    put(UPLOADED, FILES)
+    bundle = runner_bundle.build(tmp_path / f"runner-{minor}.pyz").path
+    wire = json.dumps(DataReference(UPLOADED, is_dir=True).to_wire())
+    done = subprocess.run(
+        [python, "-I", "-S", "-c", BARE, bundle, tmp_path / "data", wire],
+        env={"STORAGE_EMULATOR_HOST": gcs.url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert files_in(Path(done.stdout.strip())) == FILES

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import operator
-import os
-import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from interpreters import interpreters
 
 import airflow_provider_kinetic
 from airflow_provider_kinetic.packaging import runner_bundle
-
-MINORS = [f"3.{minor}" for minor in range(9, 15)]
-
-
-def interpreters():
-    """This one, and every other CPython from 3.9 on that this machine has."""
-    found = {f"3.{sys.version_info.minor}": sys.executable}
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for minor in MINORS:
-        candidates = [shutil.which(f"python{minor}"), *pyenv.glob(f"versions/{minor}.*/bin/python{minor}")]
-        for candidate in candidates:
-            if minor not in found and candidate and works(str(candidate), minor):
-                found[minor] = str(candidate)
-    return sorted(found.items())
-
-
-def works(python, minor):
-    probe = "import sys; print('%d.%d' % sys.version_info[:2], sys.implementation.name)"
-    done = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
-    return done.stdout.split() == [minor, "cpython"]
 
 
 @pytest.mark.parametrize(("minor", "python"), interpreters(), ids=[minor for minor, _ in interpreters()])

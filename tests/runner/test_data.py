@@ -188,6 +188,12 @@ class TestFuse:
         reference = DataReference("gs://acme/models/w.h5", False, mount_path=str(tmp_path / "mount"), fuse=True)
         assert "gs://acme/models/w.h5 is not there" in failure(with_data(job, len, reference))
 
+    def test_a_mount_of_uploaded_data_that_is_empty(self, job, tmp_path):
+        (tmp_path / "mount").mkdir()
+        uri = f"gs://jobs/default/data-cache/{'0' * 64}"
+        reference = DataReference(uri, True, mount_path=str(tmp_path / "mount"), fuse=True)
+        assert f"the data at {uri} is gone" in failure(with_data(job, len, reference))
+
     def test_a_mounted_folder_is_the_mount(self, job, tmp_path):
         write(tmp_path / "mount", {"w.h5": b"w"})
         reference = DataReference("gs://acme/models", True, mount_path=str(tmp_path / "mount"), fuse=True)

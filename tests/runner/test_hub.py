@@ -68,7 +68,7 @@ def failure(job):
 
 def test_a_dataset_is_a_folder(hub, by_value):
     hub.environ["HF_TOKEN"] = "hf_x"
-    ended = given(hub, by_value, "hf://acme/mnist?split=train&config_name=small&revision=v1").run()
+    ended = given(hub, by_value, "hf://acme/mnist?split=train&config_name=small&revision=v1&seen=by-upstream").run()
     assert ended.code == 0, ended.output
     found = hub.result()["result"]
     assert set(found) == {"asked.json", "train/data.arrow"}
