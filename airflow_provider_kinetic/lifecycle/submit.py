@@ -103,6 +103,8 @@ def ensure(
         say(f"Job {handle.job_id} of an earlier try has ended: collecting its result.")
         return Submitted(handle, step, found.status)
     if handle is not None:
+        if step is Step.REPLACE and found.status.state is JobState.NOT_FOUND:
+            cleanup.disown(theirs.store, handle, by="clear")  # a trigger may be about to create it
         retire(theirs, handle, found.status, say)
     if step is Step.REPLACE:
         record = replace(record.next(max_tries=work.max_tries), output_dir="")
@@ -168,7 +170,6 @@ def retire(ports: Ports, handle: JobHandle, status: JobStatus, say: Say) -> None
     """
     wait = handle.stop_grace + WAIT_FOR_OLD_JOB
     if status.state is JobState.NOT_FOUND:
-        cleanup.disown(ports.store, handle, by="clear")  # somebody may be about to create it
         ended = ports.cluster.delete(handle, wait=wait)
     elif status.state.terminal:
         return
