@@ -33,6 +33,7 @@ def duration(text: str) -> float:
 
 _arg: Callable[..., Arg] = Arg  # it has no annotations
 _positive = positive_int(allow_zero=False)  # type: ignore[no-untyped-call]
+_not_negative = positive_int(allow_zero=True)  # type: ignore[no-untyped-call]
 
 ARG_JOB = _arg(("job",), help="Id of the job: job-…", metavar="JOB")
 ARG_CONN_ID = _arg(
@@ -57,6 +58,37 @@ ARG_OLDER_THAN = _arg(
     type=duration,
     default="7d",
     metavar="AGE",
+)
+
+ARG_DAG_FILE = _arg(
+    ("dag_file",),
+    help="Build for the tasks of this DAG file, each on its own connection",
+    nargs="?",
+    metavar="DAG_FILE",
+)
+ARG_TASKS_CONN_ID = _arg(("--conn-id",), help="Connection of type kinetic (default: the tasks'; kinetic_default)")
+ARG_REQUIREMENTS = _arg(
+    ("--requirements", "-r"),
+    help="A requirements.txt or pyproject.toml, or requirements (default: the file in this folder or above)",
+    nargs="+",
+    metavar="REQUIREMENT",
+)
+ARG_ACCELERATOR = _arg(
+    ("--accelerator",),
+    help="One image for each kind: cpu, l4, v5e-4, … (default: cpu)",
+    nargs="+",
+    metavar="ACCELERATOR",
+)
+ARG_BASE_IMAGE = _arg(("--base-image",), help="What the image starts from (default: the connection's)", metavar="IMAGE")
+ARG_IMAGE_AGE = _arg(
+    ("--older-than",),
+    help="Age from which an image is removed: 30m, 12h, 30d (default: 30d)",
+    type=duration,
+    default="30d",
+    metavar="AGE",
+)
+ARG_KEEP = _arg(
+    ("--keep",), help="Keep the N newest of each category (default: 1)", type=_not_negative, default=1, metavar="N"
 )
 
 _OF_ONE_JOB = (ARG_JOB, ARG_CONN_ID)
@@ -100,10 +132,28 @@ def get_kinetic_cli_commands() -> list[GroupCommand]:
         description="Cancels running jobs whose task is over or gone, and removes finished ones from a certain age on. "
         "Jobs of other installations are listed and never touched. Needs Airflow's database.",
     )
-    return [
-        GroupCommand(
-            name="kinetic",
-            help="Jobs of Kinetic",
-            subcommands=[GroupCommand(name="jobs", help="Look at jobs and act on them", subcommands=jobs), gc],
-        )
+    groups = [
+        GroupCommand(name="jobs", help="Look at jobs and act on them", subcommands=jobs),
+        GroupCommand(name="images", help="Images that were built for jobs", subcommands=_images()),
+        gc,
     ]
+    return [GroupCommand(name="kinetic", help="Jobs of Kinetic", subcommands=groups)]
+
+
+def _images() -> tuple[ActionCommand, ...]:
+    module = "images"
+    return (
+        _command("list", "The images of a connection, newest first", ARG_CONN_ID, ARG_OUTPUT, module=module),
+        _command(
+            "build",
+            "Build what is missing, for the tasks of a DAG file or as the options say",
+            *(ARG_DAG_FILE, ARG_REQUIREMENTS, ARG_ACCELERATOR, ARG_BASE_IMAGE, ARG_TASKS_CONN_ID, ARG_OUTPUT),
+            module=module,
+        ),
+        _command(
+            "prune",
+            "Remove images that are old and that no job uses",
+            *(ARG_CONN_ID, ARG_DRY_RUN, ARG_IMAGE_AGE, ARG_KEEP, ARG_OUTPUT),
+            module=module,
+        ),
+    )

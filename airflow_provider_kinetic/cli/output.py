@@ -61,6 +61,16 @@ def ago(moment: str | None) -> str | None:
     return None if moment is None else pendulum.instance(datetime.fromisoformat(moment)).diff_for_humans()
 
 
+def size(count: int | None) -> str | None:
+    """``1.5 GiB``."""
+    if count is None:
+        return None
+    amount, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:.0f} bytes" if units[0] == "bytes" else f"{amount:.1f} {units[0]}"
+
+
 def span(seconds: float | None) -> str | None:
     """``1.5 seconds``, ``3 minutes 5 seconds``."""
     if seconds is None:

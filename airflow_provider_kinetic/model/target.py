@@ -61,5 +61,13 @@ class Target:
         return (*named, *(place / name for name in ("cluster", "clusters", "environments")))
 
     @property
+    def cluster_folders(self) -> tuple[Path, ...]:
+        """Folders of the clusters of this machine that share one place, this one's among them."""
+        if self.platform != "local":
+            return ()
+        place = uri_to_path(self.store_root).parent
+        return (place / "cluster", *sorted(folder for folder in place.glob("clusters/*") if folder.is_dir()))
+
+    @property
     def bucket_name(self) -> str:
         return self.store_root.partition("://")[2]

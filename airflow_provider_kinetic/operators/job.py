@@ -7,12 +7,10 @@ anything is sent.
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowTaskTimeout
@@ -333,18 +331,16 @@ class KineticJobOperator(ImageWaiter):
     def _requirements(self, function: Callable[..., Any]) -> str | None:
         """Filtered requirements of a bundled or prebuilt image; None where the image was named."""
         from airflow_provider_kinetic.model.parameters import PREBUILT
-        from airflow_provider_kinetic.operators.requirements import requirements_text
+        from airflow_provider_kinetic.operators.requirements import folder_of, requirements_text
 
         image = self._image()
         if image not in (None, "bundled", PREBUILT):
             return None
-        code = inspect.unwrap(function)
-        try:
-            folder = Path(inspect.getfile(code)).parent
-        except TypeError:
-            folder = Path.cwd()
         return requirements_text(
-            self.requirements, folder, lambda line: self.log.warning("%s", line), prebuilt=image == PREBUILT
+            self.requirements,
+            folder_of(function),
+            lambda line: self.log.warning("%s", line),
+            prebuilt=image == PREBUILT,
         )
 
     def actor(self, context: Context) -> str:

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from wheels import make_wheel
+from wheels import Index
 
 BACKEND = """
 import base64, hashlib, os, pathlib, time, zipfile
@@ -49,43 +48,11 @@ def make_slow_package(folder: Path) -> None:
             archive.addfile(member, io.BytesIO(text.encode()))
 
 
-class Index:
-    """A folder of packages."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def add(self, name: str, files: dict[str, str] | None = None, script: str = "") -> None:
-        make_wheel(self.folder, name, files or {f"{name}.py": ""}, script)
-
-
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
-    """The packages that uv and pip find, with nothing else in reach.
-
-    Names that no public index has, should the settings ever fail to keep an installer offline.
-    """
-    folder = tmp_path / "index"
-    folder.mkdir()
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    index = Index(folder)
-    tiny = "import sys\n\ndef main():\n    print('tiny in', sys.prefix)\n"
-    index.add("kinetic_probe_tiny", {"tiny.py": tiny}, script="tiny-hello = tiny:main")
-    make_slow_package(folder)
-    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
-        monkeypatch.delenv(name)
-    settings = {
-        "UV_OFFLINE": "1",
-        "UV_DEFAULT_INDEX": empty.as_uri(),
-        "UV_FIND_LINKS": str(folder),
-        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(folder),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    """The packages that uv and pip find, with nothing else in reach."""
+    index = Index.opened(tmp_path, monkeypatch)
+    make_slow_package(index.folder)
     return index
 
 
