@@ -12,13 +12,17 @@ from airflow_provider_kinetic.cli.command import tell
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.model import accelerators
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.operators.build_image import ACCELERATOR
 from airflow_provider_kinetic.operators.requirements import folder_of, requirements_text
 
 if TYPE_CHECKING:
     from airflow_provider_kinetic.model.images import ImageRequest
 
-_DECISIVE = ("accelerator", "container_image", "requirements", "base_image", "kinetic_conn_id")
-"""Parameters of a task that decide which image it needs."""
+_DECISIVE = (
+    *("accelerator", "category", "container_image", "requirements", "base_image", "build_non_root"),
+    *("build_repository", "project", "zone", "cluster", "kinetic_conn_id"),
+)
+"""Parameters of a task that decide which image it needs, and where that is."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _by_tasks(dags: Sequence[Any], conn_id: str | None) -> Iterator[Wanted]:
             if _is_templated([getattr(plain, parameter, None) for parameter in _DECISIVE]):
                 tell(f"{name} is left out: its parameters are known when it runs.")
                 continue
-            hook = plain.hook if conn_id is None else KineticHook(conn_id)
+            hook = plain.hook if conn_id is None else KineticHook(conn_id, overrides=plain.hook.overrides)
             yield Wanted(hook, _request(hook, plain), (name,))
 
 
@@ -122,8 +126,8 @@ def _request(hook: KineticHook, task: Any) -> ImageRequest:
     function = getattr(task, "python_callable", None)
     folder = Path(task.dag.fileloc).parent if function is None else folder_of(function)
     text = requirements_text(task.requirements, folder, tell)
-    category = accelerators.parse(task.accelerator).category
-    return hook.ports.builder.request_for(category, text, getattr(task, "base_image", None))
+    category = getattr(task, "category", None) or accelerators.parse(task.accelerator or ACCELERATOR).category
+    return hook.ports.builder.request_for(category, text)
 
 
 def _is_templated(value: Any) -> bool:

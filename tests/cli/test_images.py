@@ -30,6 +30,7 @@ DAY = 86400.0
 
 DAG_FILE = """
 from airflow.sdk import DAG, task
+from airflow_provider_kinetic.operators.build_image import KineticBuildImageOperator
 from airflow_provider_kinetic.operators.run import KineticRunOperator
 
 
@@ -46,6 +47,8 @@ with DAG("shop", schedule=None):
     KineticRunOperator(task_id="named", container_image="/usr/bin/python3", **plain)
     KineticRunOperator(task_id="later", requirements=["{{ params.package }}"], **plain)
     KineticRunOperator.partial(task_id="many", **plain).expand(requirements=[["a"], ["b"]])
+
+    KineticBuildImageOperator(task_id="ahead", category="cpu", requirements=tiny)
 
     @task.kinetic(accelerator="cpu", requirements=tiny)
     def decorated(rate): ...
@@ -177,7 +180,7 @@ def test_the_images_of_a_dag_file_are_built_once_each(images: Workshop, tmp_path
     rows = {tuple(row["tasks"]): row["tag"] for row in images("build", str(dag_file))}
 
     more, beside = images.request("kinetic_probe_more\n").tag, images.request("kinetic_probe_tiny\n").tag
-    several = ("shop.first", "shop.same", "shop.each", "shop.decorated")
+    several = ("shop.first", "shop.same", "shop.each", "shop.ahead", "shop.decorated")
     assert rows == {several: more, ("shop.beside",): beside}
     assert sorted(images.tags()) == sorted([more, beside])
     said = capsys.readouterr().err
