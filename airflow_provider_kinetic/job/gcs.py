@@ -1,8 +1,8 @@
 """Objects in Cloud Storage as the job sees them, with the standard library alone.
 
 A create-only write carries a mark of its own, so that it knows its object again when only the answer was lost. What
-is read is compared with its MD5 where the service has one (composed objects have none; payload, context and runner
-have a SHA-256 of their own).
+is read is compared with its digest: CRC-32C where the image has that in C, else MD5, which composed objects lack
+(payload, context and runner have a SHA-256 of their own).
 """
 
 from __future__ import annotations
@@ -142,36 +142,36 @@ class Corrupt(GcsError, ObjectDamaged):
 
 
 class _Digest:
-    """The object's own digest, beside that of what arrives: MD5, or CRC-32C for a composed object, which has no other.
+    """The object's own digest, beside that of what arrives: CRC-32C where the image has it in C, else MD5.
 
-    CRC-32C in plain Python would be slower than the network, so it is checked where the image has ``google_crc32c``.
+    A composed object has no MD5. CRC-32C in plain Python would be slower than the network, so then its size must do.
     """
 
     def __init__(self, header: str) -> None:
         known = dict(re.findall(r"(\w+)=([^,\s]+)", header))
-        self.name = "MD5" if "md5" in known else "CRC-32C"
-        self.expected = known.get("md5") or known.get("crc32c")
-        self._sum: Any = hashlib.md5(usedforsecurity=False) if self.name == "MD5" else _crc32c()
+        make = _crc32c() if "crc32c" in known else None
+        self.name = "CRC-32C" if make else "MD5"
+        self._expected = known.get("crc32c" if make else "md5")
+        self._sum: Any = make() if make else hashlib.md5(usedforsecurity=False)
 
     def update(self, data: memoryview) -> None:
-        if self._sum is not None:
-            self._sum.update(data if self.name == "MD5" else bytes(data))
+        self._sum.update(data if self.name == "MD5" else bytes(data))
 
     def check(self, uri: str) -> None:
         """:raises Corrupt: the two differ."""
-        if self._sum is None or self.expected is None:
-            return
         found = base64.b64encode(self._sum.digest()).decode()
-        if self.expected != found:
-            raise Corrupt(f"Cannot read {uri}: what arrived has the {self.name} {found}, the object {self.expected}")
+        if self._expected not in (None, found):
+            raise Corrupt(f"Cannot read {uri}: what arrived has the {self.name} {found}, the object {self._expected}")
 
 
-def _crc32c() -> Any:
+@functools.lru_cache(maxsize=1)
+def _crc32c() -> Callable[[], Any] | None:
+    """Makes checksums; None where there are no fast ones."""
     try:
         import google_crc32c
     except ImportError:
         return None
-    return google_crc32c.Checksum()  # type: ignore[no-untyped-call]
+    return google_crc32c.Checksum if google_crc32c.implementation == "c" else None
 
 
 class Unzipped(gzip.GzipFile):

@@ -166,7 +166,7 @@ def test_what_is_replaced_while_it_is_read_is_not_mixed(
 def test_changed_bytes_are_noticed(gcs: GcsServer, storage: GcsStorage, uri: str) -> None:
     storage.write(uri, b"content")
     gcs.corrupt("download")
-    with pytest.raises(GcsError, match="MD5"):
+    with pytest.raises(GcsError, match="CRC-32C"):
         storage.read(uri)
 
 
