@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from local_builds import built, finished
 
+from airflow_provider_kinetic.builders.cloud_build import CloudImageBuilder, Services
+from airflow_provider_kinetic.builders.cloud_build_request import Workshop
 from airflow_provider_kinetic.builders.local import BASE_PACKAGES, LocalBuilder
+from airflow_provider_kinetic.builders.named import NamedBuilder
 from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError, ImageError
-from airflow_provider_kinetic.model.images import BuildState, Image, ImageRequest
+from airflow_provider_kinetic.model.images import BuildOptions, BuildState, Image, ImageRequest
 
 pytestmark = pytest.mark.usefixtures("index")
 
@@ -101,6 +104,23 @@ def test_the_base_is_what_the_bundled_image_holds(root: Path) -> None:
     assert BASE_PACKAGES == ("jax", "keras", "cloudpickle", "google-cloud-storage")
     with pytest.raises(ConfigurationError, match="npu"):
         LocalBuilder(root).request_for("npu", "")
+
+
+@pytest.mark.parametrize("category", ["cpu", "gpu", "tpu"])
+@pytest.mark.parametrize("options", [BuildOptions(), BuildOptions(base_image="acme/python:3", non_root=True)])
+def test_the_request_is_the_one_that_a_cloud_gets(root: Path, category: str, options: BuildOptions) -> None:
+    cloud = CloudImageBuilder(
+        "europe-docker.pkg.dev/acme/kn-trainer/base",
+        "gs://acme-kn-trainer-jobs",
+        Workshop("acme", "trainer", options),
+        Services(store=None, registry=None, builds=None, look=None),  # type: ignore[arg-type]
+        NamedBuilder(),
+    )
+    local = LocalBuilder(root, options=options)
+    assert local.request_for(category, "numpy\n") == cloud.request_for(category, "numpy\n")
+    ours, theirs = (each.request_for(category, "", "acme/other:1") for each in (local, cloud))
+    assert ours.tag == theirs.tag
+    assert cloud.uri(theirs).endswith(f":{uri_to_path(local.uri(ours)).name}")
 
 
 def test_an_environment_of_another_python_under_the_same_tag_is_not_taken(root: Path) -> None:
