@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def _is_about(error: BaseException, folder: Path) -> bool:
     return folder in named.parents or named in (folder, *folder.parents)
 
 
-_MORE_ROOM = "Give the job more disk (`ephemeral-storage`), or mount the data with `fuse=True`."
+_MORE_ROOM = (
+    "Give the job more disk (`requests={'ephemeral-storage': '100Gi'}`, or TMPDIR on this machine), or mount the data "
+    "with `fuse=True`."
+)
 
 
 def _check_room(what: str, folder: Path, missing: Sequence[tuple[Entry, Path]]) -> None:
@@ -114,8 +118,9 @@ class _Crew:
         finally:
             self._stop.set()
         if self._errors:
+            give_up = time.monotonic() + 5  # those that wait for the network may take longer; they write no more
             for thread in threads:
-                thread.join(5)  # those that wait for the network may take longer; they write nothing any more
+                thread.join(max(0.0, give_up - time.monotonic()))
             raise self._errors[0]
 
     def _one(self) -> None:
