@@ -291,3 +291,24 @@ class TestWhatIsNotThere:
         inner.append((inner,))
         job.call(len, inner, payload={"has_data_refs": True})
         assert "contains itself" in failure(job)
+
+
+def test_a_stopped_job_takes_its_volumes_along(job, stored, tmp_path):
+    path = tmp_path / "volume"
+
+    def wait(seen):
+        import time
+
+        Path(seen).touch()
+        time.sleep(60)
+
+    running = with_data(job, wait, volumes=[stored(mount_path=str(path))], seen=str(tmp_path / "seen"))
+    running.environ["KINETIC_STOP_GRACE"] = "1"
+    process = running.start()
+    while not (tmp_path / "seen").exists():
+        assert process.poll() is None, job.end(process).output
+    assert (path / "b.txt").exists()
+    process.terminate()
+    assert job.end(process).code == 143
+    assert not path.is_symlink()
+    assert not (tmp_path / ".volume.kinetic").exists()
