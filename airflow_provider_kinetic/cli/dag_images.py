@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ _DECISIVE = (
     *("build_repository", "project", "zone", "cluster", "kinetic_conn_id"),
 )
 """Parameters of a task that decide which image it needs, and where that is."""
+
+_FILE = re.compile(r"\.(txt|toml)($|[\[:])")
+"""A requirements.txt, a pyproject.toml, with extras or a group of it."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,10 @@ def _merged(found: Iterator[Wanted]) -> Sequence[Wanted]:
 
 def _by_options(args: Namespace) -> Iterator[Wanted]:
     hook = KineticHook(args.conn_id or KineticHook.default_conn_name)
-    given = args.requirements or []
-    value = given[0] if len(given) == 1 and Path(given[0]).suffix in (".txt", ".toml") else given
-    text = requirements_text(value, Path.cwd(), tell)
+    given = args.requirements
+    text = requirements_text(
+        given[0] if given and len(given) == 1 and _FILE.search(given[0]) else given, Path.cwd(), tell
+    )
     for accelerator in args.accelerator or ["cpu"]:
         category = accelerators.parse(accelerator).category
         yield Wanted(hook, hook.ports.builder.request_for(category, text, args.base_image))

@@ -171,6 +171,20 @@ def test_one_image_for_each_kind_of_accelerator(images: Workshop, tmp_path: Path
     assert rows[1]["tag"] == wanted.tag
 
 
+def test_without_a_word_the_requirements_of_this_folder_are_taken(
+    images: Workshop, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "mine"\nversion = "1"\ndependencies = ["kinetic_probe_more"]\n'
+        '[project.optional-dependencies]\ntrain = ["kinetic_probe_tiny"]\n'
+    )
+    (tmp_path / "code").mkdir()
+    monkeypatch.chdir(tmp_path / "code")
+    assert images("build")[0]["tag"] == images.request("kinetic_probe_more\n").tag
+    with_extra = images("build", "-r", str(tmp_path / "pyproject.toml[train]"))
+    assert with_extra[0]["tag"] == images.request("kinetic_probe_more\nkinetic_probe_tiny\n").tag
+
+
 def test_the_images_of_a_dag_file_are_built_once_each(images: Workshop, tmp_path: Path, capsys) -> None:
     dag_file = tmp_path / "dags" / "shop.py"
     dag_file.parent.mkdir()
