@@ -367,4 +367,6 @@ def _error(verb: str, uri: str, reply: Reply) -> GcsError:
     advice = ""
     if reply.status == 403:
         advice = ". Grant the job's identity Storage Object User (roles/storage.objectUser) on the bucket"
+        if verb != "write":
+            advice += ", or Storage Object Viewer where it only reads"
     return GcsError(f"Cannot {verb} {uri}: Cloud Storage answered {reply.status}: {text}{advice}")
