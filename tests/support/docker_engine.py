@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CLIENT, DAEMON = "/usr/bin/docker", "/usr/sbin/dockerd"
+_IN_MEMORY = ("sh", "-c", 'mount -t tmpfs images "$0" && exec "$@"')
+"""Images are gigabytes in tens of thousands of files: in memory they come and go at once."""
 _OPTIONS = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 _ENCLOSED = ("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 """Its processes and mounts end with it, and it ends with the tests, also when they are killed."""
@@ -28,14 +30,16 @@ def missing() -> str:
 
 
 class Engine:
-    """``with Engine() as engine``: images and containers in a folder that is removed at the end."""
+    """``with Engine() as engine``: images and containers that are gone at the end."""
 
     def __enter__(self) -> Engine:
         self._folder = Path(tempfile.mkdtemp(prefix="kinetic-docker-"))  # short: a socket's path is
         self._host = f"unix://{self._folder}/socket"
-        places = [f"--{name}={self._folder / name}" for name in ("data-root", "exec-root", "pidfile")]
+        images = self._folder / "images"
+        images.mkdir()
+        places = (f"--data-root={images}", f"--exec-root={self._folder}/exec", f"--pidfile={self._folder}/pid")
         with (self._folder / "log").open("wb") as log:
-            command = [*_ENCLOSED, DAEMON, *_OPTIONS, *places, "--host", self._host]
+            command = [*_ENCLOSED, *_IN_MEMORY, str(images), DAEMON, *_OPTIONS, *places, "--host", self._host]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._wait()
         return self
@@ -55,19 +59,19 @@ class Engine:
             time.sleep(0.1)
 
     def docker(
-        self, *arguments: str, check: bool = True, stdin: Path | None = None, env: Mapping[str, str] | None = None
+        self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """A command of the client; its standard error comes with its output."""
-        with (stdin or Path(os.devnull)).open("rb") as source:
-            ended = subprocess.run(
-                [CLIENT, "--host", self._host, *arguments],
-                env={**os.environ, "DOCKER_BUILDKIT": "1", **(env or {})},
-                stdin=source,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-            )
+        ended = subprocess.run(
+            [CLIENT, "--host", self._host, *arguments],
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
         if check and ended.returncode:
             raise AssertionError(f"docker {arguments[0]} failed:\n{ended.stdout}")
         return ended
@@ -86,9 +90,8 @@ class Engine:
             for file, content in files.items():
                 (Path(context) / file).write_bytes(content)
             words = [word for item in arguments.items() for word in ("--build-arg", "=".join(item))]
-            ended = self.docker(
-                "build", "--network=host", "--progress=plain", *words, "--tag", name, context, check=False
-            )
+            how = ("build", "--network=host", "--progress=plain", *words, "--tag", name, context)
+            ended = self.docker(*how, env={"DOCKER_BUILDKIT": "1"}, check=False)
         if ended.returncode:
             raise BuildFailed(ended.stdout)
         return ended.stdout
