@@ -21,12 +21,13 @@ Work = Callable[[], None]
 class Crew:
     """:param most: threads at one time.
     :param cores: that the work can use at once; 1 for what holds Python's lock.
+    :param busy: seconds of processor time that the work has used so far.
     """
 
-    def __init__(self, name: str, *, most: int, cores: int) -> None:
+    def __init__(self, name: str, *, most: int, cores: int, busy: Callable[[], float] = time.process_time) -> None:
         self._name = name
         self._most = most
-        self._cores = cores
+        self._idle = _Idle(cores, busy)
         self.stopped = threading.Event()
         """To be looked at by the work, as often as possible."""
 
@@ -42,12 +43,11 @@ class Crew:
         pool = ThreadPoolExecutor(self._most, thread_name_prefix=self._name)
         try:
             running = {pool.submit(work) for work in first}
-            idle = _Idle(self._cores)
             while running:
                 done, running = wait(running, _TICK_SECONDS, FIRST_EXCEPTION)
                 for future in done:
                     future.result()
-                if len(running) < self._most and idle.processors(len(running)) and (work := more()) is not None:
+                if len(running) < self._most and self._idle.processors(len(running)) and (work := more()) is not None:
                     running.add(pool.submit(work))
                 tick()
         finally:
@@ -56,14 +56,15 @@ class Crew:
 
 
 class _Idle:
-    """Whether this process waits rather than computes."""
+    """Whether the work waits rather than computes."""
 
-    def __init__(self, cores: int) -> None:
+    def __init__(self, cores: int, busy: Callable[[], float]) -> None:
         self._cores = cores
-        self._last = time.monotonic(), time.process_time()
+        self._busy = busy
+        self._last = time.monotonic(), busy()
 
     def processors(self, threads: int) -> bool:
         """Since the last call the threads had less than a quarter of the processor time that they could have used."""
-        last, self._last = self._last, (time.monotonic(), time.process_time())
+        last, self._last = self._last, (time.monotonic(), self._busy())
         seconds, busy = (now - before for now, before in zip(self._last, last, strict=True))
         return busy < seconds / 4 * min(threads, self._cores)

@@ -1,29 +1,37 @@
 """The content hash of local data (contract 11.2): equal content has one name, whoever uploaded it.
 
-Every file has a digest of its own, so files are read by all cores at once; reading and hashing happen outside of
-Python's lock. A stat cache makes what did not change free.
+Every file has a digest of its own, so files are read by all cores at once: large ones by threads, for reading and
+hashing happen outside of Python's lock, and many small ones by processes. A stat cache makes what did not change free.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 
+from airflow_provider_kinetic.packaging.crew import Crew
 from airflow_provider_kinetic.packaging.data_tree import DataFile, DataTree, changed, refusal
+from airflow_provider_kinetic.packaging.hash_process import HashProcess, Row
 from airflow_provider_kinetic.packaging.stat_cache import Entry, StatCache, entry_of, is_settled
 
 CHUNK = 256 * 1024
 """Bytes read at once: stays in a core's cache between reading and hashing."""
 
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""A pipe that has taken a file's place is opened at once."""
 _BATCH = 64
+_BATCHES_OF_PROCESS = 16
+"""So many at once: some milliseconds of work, because our side has to wait for Python's lock in between."""
 _MAX_WORKERS = 32
-_TICK_SECONDS = 0.05
+_WORTH_A_PROCESS = 4_000
+"""Small files, for each process: fewer are read in the time that it takes to start."""
+_MAX_PROCESSES = 4
 
 
 @dataclass(frozen=True)
@@ -79,62 +87,99 @@ def _known_digest(file: DataFile, known: dict[str, Entry]) -> bytes | None:
 class _Reading:
     """Digests of the missing files.
 
-    Large files get a thread for each core. Small ones start with one thread, because Python's lock makes two of them
-    slower than one while the disk answers at once. As long as processors are idle, more threads wait for the disk.
+    A thread for each core reads large files, one more small ones, or one for each process that does. More threads start
+    for as long as this machine waits: for a network's file system, or the disk.
     """
 
     def __init__(self, tree: DataTree, missing: list[int], digests: list[bytes | None]) -> None:
         self._tree = tree
         self._digests = digests
         self._large, self._small = _batches(tree.files, missing)
-        self._stop = threading.Event()
+        self._processes: list[HashProcess] = []
+        self._crew = Crew("data-hash", most=_MAX_WORKERS, cores=cores(), busy=self._busy)
         self._counts = [[len(tree.files) - len(missing), tree.size - sum(tree.files[index].size for index in missing)]]
 
     def run(self, report: Report | None, every: float) -> None:
         """Read all. Whatever interrupts this thread, as a task that is killed, ends the others within a chunk."""
-        with ThreadPoolExecutor(_MAX_WORKERS, thread_name_prefix="data-hash") as pool:
-            try:
-                running = {pool.submit(self._work, self._large) for _ in range(min(cores(), len(self._large)))}
-                running.add(pool.submit(self._work, self._small))
-                idle, reported = _Idle(), time.monotonic()
-                while running:
-                    done, running = wait(running, _TICK_SECONDS, FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()
-                    waiting = self._large or self._small
-                    if waiting and len(running) < _MAX_WORKERS and idle.processors(len(running)):
-                        running.add(pool.submit(self._work, waiting))
-                    if report and time.monotonic() > reported + every:
-                        report(self._progress())
-                        reported = time.monotonic()
-            finally:
-                self._stop.set()
+        reported = time.monotonic()
+
+        def tick() -> None:
+            nonlocal reported
+            if report and time.monotonic() > reported + every:
+                report(self._progress())
+                reported = time.monotonic()
+
+        processes = min(cores() - 1, _MAX_PROCESSES, len(self._small) * _BATCH // _WORTH_A_PROCESS)
+        first = [lambda: self._work(self._large)] * min(cores(), len(self._large))
+        first += [self._work_by_process] * processes + [lambda: self._work(self._small)]
+        self._crew.run(first, self._more, tick)
+
+    def _more(self) -> Callable[[], None] | None:
+        waiting = self._large or self._small
+        return (lambda: self._work(waiting)) if waiting else None
+
+    def _busy(self) -> float:
+        return time.process_time() + sum(process.seconds for process in self._processes)
 
     def _progress(self) -> HashProgress:
         files, size = (sum(column) for column in zip(*self._counts, strict=True))
         return HashProgress(files, len(self._tree.files), size, self._tree.size)
 
+    def _work_by_process(self) -> None:
+        """What a process cannot be had for, or cannot read, is read here."""
+        files, counts, batch = self._tree.files, self._count(), list[int]()
+        with suppress(OSError, EOFError), HashProcess(str(self._tree.root)) as process:
+            self._processes.append(process)
+            while batch := self._next(self._small, _BATCHES_OF_PROCESS):
+                self._take(batch, process.rows(files[index].relative for index in batch), counts)
+        self._work(deque([batch] if batch else []))
+
+    def _take(self, batch: list[int], rows: Iterable[Row], counts: list[int]) -> None:
+        for index, (digest, size, mtime_ns, inode) in zip(batch, rows, strict=True):
+            file = self._tree.files[index]
+            if (size, mtime_ns, inode) == (file.size, file.mtime_ns, file.inode):
+                self._digests[index] = digest
+                counts[1] += size
+            else:
+                self._digests[index] = self._digest(file, memoryview(bytearray(CHUNK)), counts)
+            counts[0] += 1
+
     def _work(self, batches: deque[list[int]]) -> None:
+        counts, files = self._count(), self._tree.files
+        view = memoryview(bytearray(CHUNK))
+        while batch := self._next(batches):
+            small = files[batch[0]].size < CHUNK
+            digests = _digests_of_small(files[index] for index in batch) if small else repeat(None)
+            for index, digest in zip(batch, digests, strict=False):
+                if digest is None:
+                    digest = self._digest(files[index], view, counts)
+                else:
+                    counts[1] += files[index].size
+                self._digests[index] = digest
+                counts[0] += 1
+
+    def _next(self, batches: deque[list[int]], count: int = 1) -> list[int]:
+        """None are left when it is empty."""
+        found: list[int] = []
+        with suppress(IndexError):
+            while count and not self._crew.stopped.is_set():
+                found += batches.popleft()
+                count -= 1
+        return found
+
+    def _count(self) -> list[int]:
         counts = [0, 0]
         self._counts.append(counts)
-        view = memoryview(bytearray(CHUNK))
-        while not self._stop.is_set():
-            try:
-                batch = batches.popleft()
-            except IndexError:
-                return
-            for index in batch:
-                self._digests[index] = self._digest(self._tree.files[index], view, counts)
-                counts[0] += 1
+        return counts
 
     def _digest(self, file: DataFile, view: memoryview, counts: list[int]) -> bytes:
         """Raw SHA-256 of name, NUL and content."""
         digest = hashlib.sha256(file.relative.encode() + b"\0")
-        rest = file.size
+        rest, stopped = file.size, self._crew.stopped
         try:
-            descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = os.open(file.path, _FLAGS)
             try:
-                while rest > 0 and not self._stop.is_set():
+                while rest > 0 and not stopped.is_set():
                     count = os.readv(descriptor, [view])
                     if not count:
                         break
@@ -146,22 +191,27 @@ class _Reading:
                 os.close(descriptor)
         except OSError as error:
             raise refusal(file.path, error) from error
-        if not file.is_unchanged(now) or (rest and not self._stop.is_set()):
+        if not file.is_unchanged(now) or (rest and not stopped.is_set()):
             raise changed(file.path)
         return digest.digest()
 
 
-class _Idle:
-    """Whether this process waits rather than computes."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic(), time.process_time()
-
-    def processors(self, threads: int) -> bool:
-        """Since the last call the threads had less than a quarter of the processor time that they could have used."""
-        last, self._last = self._last, (time.monotonic(), time.process_time())
-        seconds, busy = (now - before for now, before in zip(self._last, last, strict=True))
-        return busy < seconds / 4 * min(threads, cores())
+def _digests_of_small(files: Iterable[DataFile]) -> Iterator[bytes | None]:
+    """As :meth:`_Reading._digest`, in as few steps as there can be; None: that one has to look at it."""
+    sha256, read, stat, close = hashlib.sha256, os.read, os.fstat, os.close
+    for relative, path, size, mtime_ns, _, inode in files:
+        try:
+            descriptor = os.open(path, _FLAGS)
+            try:
+                data = read(descriptor, size + 1)
+                now = stat(descriptor)
+            finally:
+                close(descriptor)
+        except OSError:
+            yield None
+            continue
+        unchanged = (now.st_size, now.st_mtime_ns, now.st_ino) == (size, mtime_ns, inode)
+        yield sha256(relative.encode() + b"\0" + data).digest() if unchanged and len(data) == size else None
 
 
 def _batches(files: Sequence[DataFile], missing: list[int]) -> tuple[deque[list[int]], deque[list[int]]]:

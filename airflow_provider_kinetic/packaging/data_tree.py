@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from airflow_provider_kinetic.model.errors import ConfigurationError, InfrastructureError
 
 _SHOWN = 5
+_NAME: Callable[[os.DirEntry[str]], str] = attrgetter("name")
 _SPECIAL = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFIFO: "a pipe",
@@ -147,13 +150,12 @@ class _Scan:
 
     def _enter(self, path: str, below: str) -> list[tuple[str, str]]:
         """Take the files of a folder; its folders, with what stands before the names in them."""
-        entries = self._list(path)
-        folders = [
-            (entry.path, f"{below}{entry.name}{os.sep}") for entry in entries if entry.is_dir(follow_symlinks=False)
-        ]
+        folders = []
         before = len(self._files)
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
+        for entry in self._list(path):
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((entry.path, f"{below}{entry.name}{os.sep}"))
+            else:
                 self._take(entry, below + entry.name)
         if not folders and before == len(self._files):
             self._empty.append(below.rstrip(os.sep))
@@ -163,7 +165,7 @@ class _Scan:
         try:
             self._folders.append((path, Path(path).stat().st_mtime_ns))
             with os.scandir(path) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
+                return sorted(entries, key=_NAME)
         except OSError as error:
             raise refusal(path, error) from error
 
@@ -175,14 +177,14 @@ class _Scan:
                 raise refusal(entry.path, error) from error
             self._bad.append(f"{relative!r} is a broken link ({error.strerror})")
             return
-        if stat.S_ISDIR(found.st_mode):
-            self._ignored.append(relative)
-        elif not stat.S_ISREG(found.st_mode):
-            self._bad.append(f"{relative!r} is {_kind(found.st_mode)}")
-        elif not _is_utf8(relative):
-            self._bad.append(f"{relative!r} is not UTF-8")
-        else:
+        if stat.S_ISREG(found.st_mode) and _is_utf8(relative):
             self._files.append(_file(relative, entry.path, found))
+        elif stat.S_ISREG(found.st_mode):
+            self._bad.append(f"{relative!r} is not UTF-8")
+        elif stat.S_ISDIR(found.st_mode):
+            self._ignored.append(relative)
+        else:
+            self._bad.append(f"{relative!r} is {_kind(found.st_mode)}")
 
 
 def _file(relative: str, path: str, found: os.stat_result) -> DataFile:

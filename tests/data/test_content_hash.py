@@ -12,8 +12,10 @@ from data_trees import hash_of, sparse, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_kinetic.model.errors import InfrastructureError
 from airflow_provider_kinetic.packaging.data_hash import CHUNK, HashProgress, content_hash
 from airflow_provider_kinetic.packaging.data_tree import scan
+from airflow_provider_kinetic.packaging.hash_process import HashProcess
 
 
 def by_the_contract(root: Path) -> str:
@@ -155,3 +157,47 @@ def test_a_report_that_raises_ends_the_reading(tmp_path: Path) -> None:
     sparse(tmp_path / "endless", 2**43)  # hours
     with pytest.raises(KeyboardInterrupt):
         content_hash(scan(tmp_path), report=killed, every=0)
+
+
+class TestManySmallFiles:
+    """So many that processes of their own read a part of them."""
+
+    @pytest.fixture
+    def many(self, tmp_path: Path) -> Path:
+        sizes = [0, 1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, CHUNK - 1]
+        root = write(tmp_path / "many", {f"seeds/{size}\n\N{BEER MUG}": os.urandom(size) for size in sizes})
+        seeds = sorted((root / "seeds").iterdir())
+        (root / "links").mkdir()
+        for number in range(9000):
+            os.link(seeds[number % 4], root / "links" / f"{number}")
+        return root
+
+    def test_they_have_the_hash_of_the_contract(self, many: Path) -> None:
+        assert hash_of(many) == by_the_contract(many)
+
+    @pytest.mark.parametrize("python", ["/absent", "/bin/false"])
+    def test_they_have_it_where_no_process_can_be_had(
+        self, many: Path, python: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = hash_of(many)
+        monkeypatch.setattr("sys.executable", python)
+        assert hash_of(many) == expected
+
+    @pytest.mark.parametrize("number", [0, 3000, 8999])
+    def test_one_that_has_changed_is_named(self, many: Path, number: int) -> None:
+        listed = scan(many)
+        changed = many / "links" / f"{number}"
+        changed.unlink()
+        changed.write_bytes(b"other")
+        with pytest.raises(InfrastructureError, match=f"links/{number}' changed while it was read"):
+            content_hash(listed)
+
+
+def test_a_process_tells_what_it_read_and_what_it_could_not(hello: Path) -> None:
+    with HashProcess(str(hello)) as process:
+        (first, second) = process.rows(["hello.txt", "absent"])
+        assert first[0] == hashlib.sha256(b"hello.txt\0hello\n").digest()
+        assert first[1:] == scan(hello).files[0].version
+        assert second[1] == -1
+        assert process.seconds > 0
+        assert len(list(process.rows(["hello.txt"]))) == 1
