@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.checkpoints import Commits, Survey, names_of, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.report import Report
 from airflow_provider_kinetic.job.steps import Checkpoint, newest_step
-from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing, open_storage
+from airflow_provider_kinetic.job.storage import ObjectExists, Storage, open_storage
 
 STALLED = 3
 """So many preempted attempts in a row without a new checkpoint end a job."""
@@ -49,19 +51,25 @@ class Attempt:
 class Records:
     """Reads and writes the records of one trial for one job."""
 
-    def __init__(self, output_dir: str, job_id: str) -> None:
+    def __init__(self, output_dir: str, job_id: str, storage: Storage | None = None) -> None:
         self.layout = TrialLayout(output_dir)
-        self.storage = open_storage(output_dir)
+        self.storage = storage or open_storage(output_dir)
         self.job_id = job_id
 
     def begin(self, trial: Mapping[str, str], host_index: int = 0) -> Attempt:
-        """Take the next number."""
-        checkpoint = newest_step(self.storage, self.layout.checkpoints)
+        """Take the next number.
+
+        What an earlier attempt saves between our look and our record would be lost, so we look again and, if there is
+        more, take another number. Records with our nonce that no later one names as its parent were never lived in.
+        """
+        nonce = os.urandom(16).hex()
         while True:
-            records = self._read_all()
-            if not records:
+            seen = survey(self.storage, self.layout)
+            if not seen.starts:
                 self._create(self.layout.trial, {"created": now(), **trial})
-            number = max(records, default=0) + 1
+            number = max(seen.starts, default=0) + 1
+            others = {each: record for each, record in seen.starts.items() if record.get("nonce") != nonce}
+            checkpoint = self._newest(replace(seen, starts=others))
             record = {
                 "attempt": number,
                 "job_id": self.job_id,
@@ -69,16 +77,30 @@ class Records:
                 "pid": os.getpid(),
                 "host_index": host_index,
                 "started": now(),
-                "nonce": os.urandom(16).hex(),
-                "parent": _parent(number - 1, checkpoint),
+                "nonce": nonce,
+                "parent": _parent(others, checkpoint, seen.commits),
             }
-            if self._create(self.layout.attempt(number), record):
-                earlier = tuple(record for _, record in sorted(records.items()) if self._mine(record))
-                return Attempt(number, earlier, checkpoint)
+            if not self._create(self.layout.attempt(number), record):
+                continue
+            if names_of(self.storage.list(self.layout.commits)) <= seen.commits:
+                return Attempt(number, self._earlier(others), checkpoint)
+
+    def _newest(self, seen: Survey) -> Checkpoint | None:
+        """Ours or Orbax's, whichever is further."""
+        native = newest_step(self.storage, self.layout.checkpoints)
+        ours = next(Commits(self.storage, self.layout).newest(seen.visible()), None)
+        if ours is None or (native is not None and native.step > ours.step):
+            return native
+        return Checkpoint(ours.step, ours.uri)
+
+    def _earlier(self, starts: Mapping[int, Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+        """Of this job, each life once."""
+        mine = (record for _, record in sorted(starts.items()) if record.get("job_id") == self.job_id)
+        return tuple({str(record.get("nonce")): record for record in mine}.values())
 
     def end(self, attempt: Attempt, report: Report) -> None:
         """The end record; who finds one keeps it."""
-        checkpoint = newest_step(self.storage, self.layout.checkpoints)
+        checkpoint = self._newest(survey(self.storage, self.layout))
         self._create(
             self.layout.attempt_end(attempt.number),
             {
@@ -94,25 +116,6 @@ class Records:
         """A stop was asked for."""
         self._create(self.layout.stop_notice(attempt.number), {"noticed": now()})
 
-    def _mine(self, record: Mapping[str, Any]) -> bool:
-        return record.get("job_id") == self.job_id
-
-    def _read_all(self) -> dict[int, Mapping[str, Any]]:
-        """Start records by number. One that cannot be read still holds its number."""
-        found: dict[int, Mapping[str, Any]] = {}
-        for uri in self.storage.list(self.layout.attempts):
-            stem = uri.rpartition("/")[2][: -len(".json")]
-            if uri.endswith(".json") and stem.isdecimal():
-                found[int(stem)] = self._read(uri)
-        return found
-
-    def _read(self, uri: str) -> Mapping[str, Any]:
-        try:
-            parsed = json.loads(self.storage.read(uri))
-        except (ObjectMissing, ValueError):
-            return {}
-        return parsed if isinstance(parsed, dict) else {}
-
     def _create(self, uri: str, content: Mapping[str, Any]) -> bool:
         try:
             self.storage.write(uri, json.dumps({"v": protocol.VERSION, **content}).encode(), if_absent=True)
@@ -126,10 +129,15 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _parent(number: int, checkpoint: Checkpoint | None) -> dict[str, Any] | None:
-    if number == 0:
+def _parent(
+    starts: Mapping[int, Mapping[str, Any]], checkpoint: Checkpoint | None, commits: Iterable[Name]
+) -> dict[str, Any] | None:
+    """Where an attempt after ``starts`` goes on; ``seq`` closes the list of the former one's checkpoints."""
+    former = max(starts, default=0)
+    if former == 0:
         return None
-    return {"attempt": number, "checkpoint": checkpoint.to_dict() if checkpoint else None}
+    seq = max((name.seq for name in commits if name.attempt == former), default=0)
+    return {"attempt": former, "checkpoint": checkpoint.to_dict() if checkpoint else None, "seq": seq}
 
 
 def _origin(record: Mapping[str, Any]) -> Any:

@@ -25,6 +25,7 @@ from airflow_provider_kinetic.job.report import Report
 from airflow_provider_kinetic.job.request import Request
 from airflow_provider_kinetic.job.stopping import StopRequest
 from airflow_provider_kinetic.job.storage import open_storage
+from airflow_provider_kinetic.model.errors import Preempted
 
 LINKS = "links"
 """File in the job's folder that names the volumes to remove when it ends."""
@@ -128,16 +129,32 @@ def execute(call: Call, stop: StopRequest) -> Outcome:
             import asyncio  # 40 ms that only coroutines pay for
 
             value = asyncio.run(value)
+        _close_trials()
         stop.disarm()
         return Outcome(True, result=value)
     except (SystemExit, KeyboardInterrupt) as leaving:
         stop.disarm()
-        if stop.requested():
+        _close_trials(leaving)
+        if stop.requested() or isinstance(leaving, Preempted):
             raise Stopped from leaving
         return Outcome.exited(leaving) if isinstance(leaving, SystemExit) else Outcome.raised(leaving)
     except BaseException as error:
         stop.disarm()
+        _close_trials(error)
         return Outcome.raised(error)
+
+
+def _close_trials(error: BaseException | None = None) -> None:
+    """Finish what the function saves in the background. Its own ``error`` outranks one from there."""
+    trials = sys.modules.get(f"{__package__}.trials")
+    if trials is None:
+        return
+    try:
+        trials.close_all(error)
+    except BaseException:
+        if error is None:
+            raise
+        traceback.print_exc()
 
 
 def _download(uri: str, path: Path) -> str:

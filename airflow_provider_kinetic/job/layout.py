@@ -45,6 +45,34 @@ class TrialLayout:
         """Exists from the moment this attempt was asked to stop."""
         return f"{self.records}/preempt/a{number:04d}-p0.json"
 
+    def data(self, checkpoint: str) -> str:
+        """Folder of one checkpoint's files."""
+        return f"{self.checkpoints}/{checkpoint}"
+
+    @property
+    def commits(self) -> str:
+        return f"{self.records}/checkpoints/"
+
+    def commit(self, checkpoint: str) -> str:
+        """Create-only: a checkpoint exists exactly when this record does (``checkpointing`` 3.5)."""
+        return f"{self.commits}{checkpoint}.json"
+
+    @property
+    def tombstones(self) -> str:
+        return f"{self.records}/tombstones/"
+
+    def tombstone(self, checkpoint: str) -> str:
+        """Exists while a checkpoint is being deleted."""
+        return f"{self.tombstones}{checkpoint}.json"
+
+    @property
+    def pins(self) -> str:
+        return f"{self.records}/pins/"
+
+    def pin(self, checkpoint: str) -> str:
+        """Exists for a checkpoint that retention must leave alone."""
+        return f"{self.pins}{checkpoint}"
+
     def job(self, job_id: str) -> str:
         """Prefix (with final slash) of what is kept of one job after its clean-up."""
         return f"{self.records}/jobs/{job_id}/"

@@ -127,6 +127,7 @@ def _worker(start: Start, output: int, supervisor: int) -> int:
         os.dup2(output, descriptor)
     os.close(output)
     os.environ[protocol.ENV_STOP_FILE] = str(start.folder / STOP)
+    os.environ[protocol.ENV_ATTEMPT] = str(start.attempt.number)
     start.signals.leave_to_child()
     stop = StopRequest()
     stop.install(start.signals.previous[signal.SIGTERM])

@@ -26,15 +26,18 @@ class Checkpoint:
         return asdict(self)
 
 
-def newest_step(storage: Storage, checkpoints: str) -> Checkpoint | None:
-    """The committed step with the highest number under the ``checkpoints`` URI, or None."""
+def native_steps(storage: Storage, checkpoints: str) -> list[Checkpoint]:
+    """The committed steps under the ``checkpoints`` URI, lowest first."""
     by_rename = checkpoints.startswith("file://")
     found: dict[int, str] = {}
     for uri in storage.list(f"{checkpoints}/"):
         name, _, rest = uri[len(checkpoints) + 1 :].partition("/")
         if name.isdecimal() and rest and (by_rename or rest == _MARKER):
             found[int(name)] = f"{checkpoints}/{name}"
-    if not found:
-        return None
-    step = max(found)
-    return Checkpoint(step, found[step])
+    return [Checkpoint(step, uri) for step, uri in sorted(found.items())]
+
+
+def newest_step(storage: Storage, checkpoints: str) -> Checkpoint | None:
+    """The last of :func:`native_steps`, or None."""
+    found = native_steps(storage, checkpoints)
+    return found[-1] if found else None

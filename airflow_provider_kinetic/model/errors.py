@@ -26,9 +26,16 @@
         ├── JobTimeout             ``startup_timeout`` or ``run_timeout`` passed
         ├── JobCancelled           deleted on request
         ├── ArtifactCorrupt        an object is not the one that was written
+        │   └── CheckpointCorrupt  a checkpoint's files are gone or changed
         ├── ResultGone             somebody has collected or deleted the result before
         ├── StoreError             the object store failed or refused
         └── ClusterError           the cluster failed or refused
+
+    SystemExit
+    └── Preempted                  in the job: this attempt ends here and another one continues
+        └── Superseded             another one has begun already
+
+The last two are no failures, so ``except Exception`` in a training loop lets them pass.
 
 ``category`` is a stable word for scripts and retry policies, ``summary`` one line of cause and
 ``advice`` one line of what to do. Only builtins travel on the wire (``contract`` M10); this module is
@@ -72,7 +79,7 @@ class KineticError(Exception):
         return found(str(raw.get("summary", "")), advice=str(raw.get("advice", "")))
 
 
-def _rebuild(kind: type[KineticError], summary: str, advice: str) -> KineticError:
+def _rebuild(kind: type[KineticError | Preempted], summary: str, advice: str) -> KineticError | Preempted:
     return kind(summary, advice=advice)
 
 
@@ -218,6 +225,12 @@ class ArtifactCorrupt(InfrastructureError):
     category = "corrupt"
 
 
+class CheckpointCorrupt(ArtifactCorrupt):
+    """A file of a checkpoint is gone, or is not the one that was saved."""
+
+    category = "checkpoint_corrupt"
+
+
 class ResultGone(InfrastructureError):
     """There was a result, and somebody has collected it with its job, or deleted it."""
 
@@ -234,3 +247,30 @@ class ClusterError(InfrastructureError):
     """The cluster failed or refused."""
 
     category = "cluster"
+
+
+class Preempted(SystemExit):
+    """In the job: it was asked to stop, this attempt ends here and another one continues (checkpointing 3.8).
+
+    A ``SystemExit`` with code 143 (128 + SIGTERM), so that it ends the process even where the user's code catches
+    every ``Exception``.
+    """
+
+    category: ClassVar[str] = "preempted"
+
+    def __init__(self, summary: str = "This attempt was asked to stop.", *, advice: str = "") -> None:
+        super().__init__(143)
+        self.summary = summary
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n{self.advice}" if self.advice else self.summary
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.summary, self.advice))
+
+
+class Superseded(Preempted):
+    """In the job: a newer attempt of the same trial has begun, so nothing that this one saves counts any more."""
+
+    category = "superseded"

@@ -1,0 +1,230 @@
+"""What is saved of a trial, as anybody sees it who reads its records.
+
+A checkpoint exists exactly when its commit record does. It counts when no deletion has begun and the attempt that
+saved it belongs to the trial's story (``lineage``). Records are read with suspicion: one that is cut off, or of a
+newer version, is passed over with a warning and the next older one is used (``checkpointing`` 4, row 11).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.lineage import Lineage, Name
+from airflow_provider_kinetic.job.storage import ObjectMissing, Storage
+
+THREADS = 16
+KINETIC = "kinetic"
+ORBAX = "orbax"
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that is complete. It is a value: what was deleted since is found out when it is used."""
+
+    step: int
+    """So many steps were completed: go on with ``step + 1``."""
+    uri: str
+    attempt: int = 0
+    """0 where it is not known, as of Orbax."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What was given to ``save``; NaN and infinities are the texts of JavaScript."""
+    bytes: int = 0
+    files: int = 0
+    created: str = ""
+    """UTC, to the second, by the clock of the machine that saved it."""
+    kind: str = KINETIC
+    """Or ``"orbax"``: a step that Orbax keeps beside ours."""
+    manifest_sha256: str = ""
+    path: Path | None = None
+    """Folder on this machine that holds the files, while it is restored."""
+
+    @property
+    def name(self) -> str:
+        return self.uri.rpartition("/")[2]
+
+    @property
+    def layout(self) -> TrialLayout:
+        return TrialLayout(self.uri.rpartition("/checkpoints/")[0])
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Path]:
+        """The verified files in a folder that is removed afterwards. Raises as :meth:`download`."""
+        from airflow_provider_kinetic.job.restoring import Restorer
+
+        with Restorer(self.uri).restored([self], strict=True) as found:
+            assert found is not None
+            assert found.path is not None
+            yield found.path
+
+    def download(self, directory: Path | str) -> Path:
+        """The verified files in ``directory``, which is made.
+
+        :raises CheckpointCorrupt: a file is gone or changed.
+        """
+        from airflow_provider_kinetic.job.restoring import Restorer
+
+        return Restorer(self.uri).download(self, Path(directory))
+
+    def pin(self) -> None:
+        """Retention leaves it alone from now on."""
+        from airflow_provider_kinetic.job.vaults import open_vault
+
+        open_vault(self.uri).write(self.layout.pin(self.name), b"")
+
+    def unpin(self) -> None:
+        from airflow_provider_kinetic.job.vaults import open_vault
+
+        open_vault(self.uri).delete(self.layout.pin(self.name))
+
+    def delete(self) -> None:
+        """:raises ValueError: it is Orbax's, whose manager deletes it."""
+        from airflow_provider_kinetic.job.retention import delete
+        from airflow_provider_kinetic.job.vaults import open_vault
+
+        if self.kind != KINETIC:
+            raise ValueError(f"{self.uri} belongs to Orbax: delete it with its CheckpointManager")
+        delete(open_vault(self.uri), self.layout, self.name)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The records of a trial at one moment, by name only."""
+
+    starts: Mapping[int, Mapping[str, Any]]
+    """Start records by number; empty for one that cannot be read."""
+    commits: frozenset[Name]
+    tombstones: frozenset[Name]
+
+    def visible(self) -> list[Name]:
+        """Checkpoints that count, in the order of saving."""
+        lineage = Lineage.of(self.starts)
+        found = (name for name in self.commits - self.tombstones if lineage.shows(name))
+        return sorted(found, key=lambda name: name.age)
+
+
+def survey(storage: Storage, layout: TrialLayout, known: Mapping[int, Mapping[str, Any]] | None = None) -> Survey:
+    """Two round trips whatever the length of the story; one where the start records are ``known``."""
+    known = known or {}
+    prefixes = (layout.attempts, layout.commits, layout.tombstones)
+    attempts, commits, tombstones = in_parallel(storage.list, prefixes)
+    numbers = [(int(stem), uri) for stem, uri in _stems(attempts) if stem.isdecimal()]
+    fresh = [(number, uri) for number, uri in numbers if not known.get(number)]
+    records = in_parallel(lambda each: read_record(storage, each[1]) or {}, fresh)
+    starts = {number: known.get(number, {}) for number, _ in numbers}
+    starts.update(zip((number for number, _ in fresh), records))
+    return Survey(starts, names_of(commits), names_of(tombstones))
+
+
+def names_of(uris: Iterable[str]) -> frozenset[Name]:
+    """Of records in a listing."""
+    return frozenset(name for stem, _ in _stems(uris) if (name := Name.parse(stem)))
+
+
+class Commits:
+    """Reads commit records, each once: they never change."""
+
+    def __init__(self, storage: Storage, layout: TrialLayout) -> None:
+        self._storage = storage
+        self._layout = layout
+        self._known: dict[Name, Checkpoint | None] = {}
+
+    def add(self, name: Name, checkpoint: Checkpoint) -> None:
+        self._known[name] = checkpoint
+
+    def forget(self, name: Name) -> None:
+        self._known.pop(name, None)
+
+    def get(self, name: Name) -> Checkpoint | None:
+        """None when it is gone or cannot be used."""
+        if name not in self._known:
+            uri = self._layout.commit(str(name))
+            try:
+                self._known[name] = commit_of(json.loads(self._storage.read(uri)), name, self._layout)
+            except ObjectMissing:
+                return None  # deleted meanwhile
+            except (ValueError, TypeError, KeyError) as error:
+                warnings.warn(f"The checkpoint {uri} cannot be used and is passed over: {error}", stacklevel=2)
+                self._known[name] = None
+        return self._known[name]
+
+    def newest(self, names: Sequence[Name]) -> Iterator[Checkpoint]:
+        """Those that can be used, latest first, read one by one."""
+        return (found for name in reversed(names) if (found := self.get(name)))
+
+    def all(self, names: Sequence[Name]) -> list[Checkpoint]:
+        return [found for found in in_parallel(self.get, names) if found]
+
+
+def commit_of(record: Mapping[str, Any], name: Name, layout: TrialLayout) -> Checkpoint:
+    """:raises ValueError: of a newer version, or not of this checkpoint. Also KeyError and TypeError."""
+    if record["v"] != protocol.VERSION:
+        raise ValueError(f"version {record['v']!r} is not known")
+    if record["name"] != str(name):
+        raise ValueError(f"it is the record of {record['name']!r}")
+    return Checkpoint(
+        step=name.step,
+        uri=layout.data(str(name)),
+        attempt=name.attempt,
+        metadata=dict(record["metadata"]),
+        bytes=int(record["bytes"]),
+        files=int(record["files"]),
+        created=str(record["created"]),
+        manifest_sha256=str(record["manifest_sha256"]),
+    )
+
+
+def record_of(checkpoint: Checkpoint, name: Name, nonce: str) -> dict[str, Any]:
+    """The commit record."""
+    return {
+        "v": protocol.VERSION,
+        "name": str(name),
+        "step": name.step,
+        "attempt": name.attempt,
+        "metadata": dict(checkpoint.metadata),
+        "bytes": checkpoint.bytes,
+        "files": checkpoint.files,
+        "created": checkpoint.created,
+        "kind": checkpoint.kind,
+        "manifest_sha256": checkpoint.manifest_sha256,
+        "nonce": nonce,
+    }
+
+
+def at(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """The same, with its files on this machine."""
+    return replace(checkpoint, path=path)
+
+
+def read_record(storage: Storage, uri: str) -> dict[str, Any] | None:
+    """None when it is missing or not a JSON object."""
+    try:
+        parsed = json.loads(storage.read(uri))
+    except (ObjectMissing, ValueError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def in_parallel(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Results in the order of the items; a single one is called right here."""
+    if len(items) < 2:
+        return [call(item) for item in items]
+    with ThreadPoolExecutor(min(THREADS, len(items))) as pool:
+        return list(pool.map(call, items))
+
+
+def _stems(uris: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for uri in uris:
+        if uri.endswith(".json"):
+            yield uri.rpartition("/")[2][: -len(".json")], uri

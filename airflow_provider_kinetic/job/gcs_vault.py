@@ -1,0 +1,104 @@
+"""Checkpoints in Cloud Storage: sent once, copied by the service, deleted many at a time."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from airflow_provider_kinetic.job.gcs import (
+    RESUMABLE,
+    GcsStorage,
+    Upload,
+    _bucket_missing,
+    _error,
+    _object,
+    _split,
+    _uploads,
+)
+from airflow_provider_kinetic.job.gcs_http import GcsError, Reply, Session
+from airflow_provider_kinetic.job.vaults import Hashed, Sent
+
+THREADS = 16
+
+
+@functools.lru_cache(maxsize=1)
+def vault() -> GcsVault:
+    """One for the process: connections and token are shared."""
+    return GcsVault(Session(os.environ))
+
+
+class GcsVault(GcsStorage):
+    """A version is an object's generation."""
+
+    def send(self, path: Path, uri: str) -> Sent:
+        """Sending twice is harmless, so there is no precondition and no digest to be known before."""
+        size = path.stat().st_size
+        if size <= RESUMABLE:
+            data = path.read_bytes()
+            target = _uploads(uri, {"uploadType": "media", "name": _split(uri)[1]})
+            headers = {"Content-Type": "application/octet-stream"}
+            reply, sha256 = self._session.request("POST", target, body=data, headers=headers), _sha256(data)
+        else:
+            hashed = Hashed(path)
+            reply = Upload(self._session, hashed.as_path(), size, uri).run({"name": _split(uri)[1]}, {})
+            sha256 = hashed.sha256
+        made = self._made("write", uri, reply)
+        if int(made["size"]) != size:
+            raise GcsError(f"Cannot write {uri}: {made['size']} of {size} bytes arrived")
+        return Sent(sha256, made["generation"])
+
+    def copy(self, source: str, target: str, version: str) -> str | None:
+        return self._rewrite(source, target, {"ifSourceGenerationMatch": version})
+
+    def renew(self, uri: str) -> None:
+        """A new generation of the same bytes; its age begins anew [to be confirmed on the real service]."""
+        self._rewrite(uri, uri, {})
+
+    def _rewrite(self, source: str, target: str, query: dict[str, str]) -> str | None:
+        bucket, name = _split(target)
+        path = _object(source, {}).rstrip("?") + f"/rewriteTo/b/{quote(bucket)}/o/{quote(name, safe='')}"
+        while True:
+            reply = self._session.request("POST", f"{path}?{urlencode(query)}")
+            if reply.status in (404, 412) and not _bucket_missing(reply):
+                return None
+            progress = self._made("copy", source, reply)
+            if progress["done"]:
+                return str(progress["resource"]["generation"])
+            query["rewriteToken"] = progress["rewriteToken"]
+
+    def folders(self, folder: str) -> list[str]:
+        bucket, stem = _split(f"{folder}/")
+        query = {"prefix": stem, "delimiter": "/", "fields": "prefixes,nextPageToken"}
+        found: list[str] = []
+        while True:
+            target = f"/storage/v1/b/{quote(bucket)}/o?{urlencode(query)}"
+            page = self._made("list", folder, self._session.request("GET", target))
+            found += [prefix[len(stem) :].rstrip("/") for prefix in page.get("prefixes", [])]
+            if "nextPageToken" not in page:
+                return found
+            query["pageToken"] = page["nextPageToken"]
+
+    def delete(self, uri: str) -> None:
+        reply = self._session.request("DELETE", _object(uri, {}))
+        if reply.status not in (200, 204, 404):
+            raise _error("delete", uri, reply)
+
+    def delete_tree(self, folder: str) -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(self.delete, self.list(f"{folder}/")))
+
+    def _made(self, verb: str, uri: str, reply: Reply) -> dict[str, Any]:
+        if reply.status not in (200, 201):
+            raise _error(verb, uri, reply)
+        made: dict[str, Any] = json.loads(reply.data)
+        return made
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

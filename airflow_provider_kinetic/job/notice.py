@@ -1,0 +1,85 @@
+"""Being asked to stop, as the user's training loop sees it (``checkpointing`` 3.8).
+
+In a job the supervisor heard SIGTERM and left a mark; here that mark is read. In a script there is no supervisor, so
+the signal is taken here, once: a second one does what it would have done before. Where several processes compute
+together with JAX, they must stop at the same step, and only JAX knows which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.request import DEFAULT_GRACE
+from airflow_provider_kinetic.job.supervisor import END_AFTER
+
+
+class Notice:
+    """One for a process. ``environ`` is that of the job."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        marker = environ.get(protocol.ENV_STOP_FILE)
+        self._marker = Path(marker) if marker else None
+        self._grace = _seconds(environ.get(protocol.ENV_STOP_GRACE))
+        self._since: float | None = None
+        self._previous: Any = None
+
+    def listen(self) -> None:
+        """Outside of a job: take the next SIGTERM. Only the main thread may; elsewhere nothing is heard."""
+        if self._marker is not None or threading.current_thread() is not threading.main_thread():
+            return
+        self._previous = signal.signal(signal.SIGTERM, self._hear) or signal.SIG_DFL
+
+    def ignore(self) -> None:
+        """SIGTERM does again what it did before, unless somebody else has taken it meanwhile."""
+        here = threading.current_thread() is threading.main_thread()
+        if here and self._previous is not None and signal.getsignal(signal.SIGTERM) == self._hear:
+            signal.signal(signal.SIGTERM, self._previous)
+
+    def heard(self) -> bool:
+        """On this machine."""
+        if self._since is None and self._marker is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._since = time.monotonic() - max(0.0, time.time() - self._marker.stat().st_mtime)
+        return self._since is not None
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        self._since = time.monotonic()
+        self.ignore()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the user's code is ended; infinite while nobody asks for it."""
+        if not self.heard() or self._since is None:
+            return math.inf
+        return max(0.0, self._since + self._grace * END_AFTER - time.monotonic())
+
+
+def together() -> bool:
+    """Several processes compute together with JAX."""
+    jax = sys.modules.get("jax")
+    initialized = getattr(getattr(jax, "distributed", None), "is_initialized", None)
+    return bool(initialized and initialized())
+
+
+def agreed(step: int) -> bool:
+    """Whether all of them stop at this step. Every process must ask at every step."""
+    multihost_utils = import_module("jax.experimental.multihost_utils")
+    return bool(multihost_utils.reached_preemption_sync_point(step))
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return float(text or DEFAULT_GRACE)
+    except ValueError:
+        return DEFAULT_GRACE

@@ -1,0 +1,218 @@
+"""Making checkpoints (``checkpointing`` 3.5).
+
+The user's code fills a folder of its own on this machine. The files go to the store, then the manifest that lists
+them, then, if this attempt is still the newest, the commit record, which is created once and never changed. Until
+that record is there nobody sees anything; from then on every byte has been stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_kinetic.job import manifests
+from airflow_provider_kinetic.job.attempts import now
+from airflow_provider_kinetic.job.checkpoints import Checkpoint, in_parallel, record_of
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.manifests import File
+from airflow_provider_kinetic.job.numbers import as_json
+from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
+from airflow_provider_kinetic.job.vaults import Vault, below
+from airflow_provider_kinetic.model.errors import Superseded
+
+METADATA = "metadata.json"
+ENV_TMP = "KINETIC_TMP"
+MOST_METADATA = 3 << 10
+
+
+class Fence:
+    """Whether this attempt may still change anything. Attempts are numbered without gaps."""
+
+    def __init__(self, vault: Vault, layout: TrialLayout, attempt: int) -> None:
+        self._vault = vault
+        self._next = layout.attempt(attempt + 1)
+        self._text = f"Attempt {attempt} of {layout.output_dir}"
+        self.fallen = False
+
+    def holds(self) -> bool:
+        """One request, until the answer is no."""
+        self.fallen = self.fallen or bool(self._vault.list(self._next))
+        return not self.fallen
+
+    def check(self) -> None:
+        """:raises Superseded: a newer attempt has begun."""
+        if not self.holds():
+            raise Superseded(
+                f"{self._text} is not the newest any more, so nothing of it is saved.",
+                advice="Another attempt of this trial runs: let this process end.",
+            )
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A folder that the user has filled."""
+
+    name: Name
+    folder: Path
+    metadata: Mapping[str, Any]
+
+
+class Saver:
+    """Saves for one attempt. One upload at a time; ``committed`` is called after each, by whoever made it."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        layout: TrialLayout,
+        fence: Fence,
+        attempt: int,
+        committed: Callable[[Name, Checkpoint], None],
+    ) -> None:
+        self._vault = vault
+        self._layout = layout
+        self._fence = fence
+        self._attempt = attempt
+        self._committed = committed
+        self._sequence = itertools.count(1)
+        self._previous: tuple[str, list[File]] = ("", [])
+        self._pending: Future[None] | None = None
+        self._background = ThreadPoolExecutor(1, "kinetic-save")
+        self._lock = threading.Lock()
+
+    def continue_from(self, checkpoint: Checkpoint | None) -> None:
+        """Files that it has need not be sent again. It is not needed: any trouble is passed over."""
+        if checkpoint is None:
+            return
+        with contextlib.suppress(ObjectMissing, ValueError):
+            files = manifests.decode(self._vault.read(f"{checkpoint.uri}/{manifests.NAME}"))
+            self._previous = checkpoint.uri, files
+
+    @contextlib.contextmanager
+    def save(self, step: int, wait: bool, metadata: Mapping[str, Any]) -> Iterator[Path]:
+        """A folder to fill; what is in it at the end is saved. Nothing is when the body raises."""
+        name, known = Name(_step(step), self._attempt, next(self._sequence)), _metadata(metadata)
+        folder = Path(tempfile.mkdtemp(prefix="kinetic-save-", dir=os.environ.get(ENV_TMP) or None))
+        draft = Draft(name, folder, known)
+        try:
+            yield folder
+            _describe(draft)
+            self.wait()
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if wait:
+            self._finish(draft)
+        else:
+            self._pending = self._background.submit(self._finish, draft)
+
+    def wait(self) -> None:
+        """Until nothing is on its way; raises what went wrong there."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def later(self, work: Callable[[], None]) -> None:
+        """After what is on its way, in the background. It must not raise."""
+        with contextlib.suppress(RuntimeError):  # closed
+            self._background.submit(work)
+
+    def close(self) -> None:
+        """:meth:`wait`, and no more after that."""
+        self._background.shutdown(wait=True)
+        self.wait()
+
+    def _finish(self, draft: Draft) -> None:
+        try:
+            with self._lock:
+                self._committed(draft.name, self._commit(draft))
+        finally:
+            shutil.rmtree(draft.folder, ignore_errors=True)
+
+    def _commit(self, draft: Draft) -> Checkpoint:
+        self._fence.check()  # before bytes are sent for nothing
+        folder = self._layout.data(str(draft.name))
+        found = [(path, file, file.stat().st_size) for path, file in manifests.files_in(draft.folder)]
+        manifests.check([path for path, _, _ in found])
+        found.sort(key=lambda each: -each[2])
+        files = in_parallel(lambda each: self._store(folder, *each), found)
+        content = manifests.encode(files)
+        self._vault.write(f"{folder}/{manifests.NAME}", content)
+        checkpoint = Checkpoint(
+            step=draft.name.step,
+            uri=folder,
+            attempt=self._attempt,
+            metadata=draft.metadata,
+            bytes=sum(file.size for file in files),
+            files=len(files),
+            created=now(),
+            manifest_sha256=sha256(content).hexdigest(),
+        )
+        self._fence.check()
+        self._record(draft.name, checkpoint)
+        self._previous = folder, files
+        return checkpoint
+
+    def _record(self, name: Name, checkpoint: Checkpoint) -> None:
+        uri, record = self._layout.commit(str(name)), record_of(checkpoint, name, os.urandom(16).hex())
+        content = json.dumps(record).encode()
+        try:
+            self._vault.write(uri, content, if_absent=True)
+        except ObjectExists:
+            if self._vault.read(uri) == content:  # the nonce in it makes it ours: only the answer was lost
+                return
+            raise RuntimeError(
+                f"Another process of attempt {self._attempt} saves into {self._layout.output_dir}: "
+                "only one process of a job may save"
+            ) from None
+
+    def _store(self, folder: str, path: str, file: Path, size: int) -> File:
+        uri, edge = below(folder, path), manifests.edge_of(file, size)
+        same = self._unchanged(file, size, edge)
+        if same is not None:
+            version = self._vault.copy(below(self._previous[0], same.path), uri, same.version)
+            if version is not None:
+                return File(path, size, same.sha256, edge, version)
+        sent = self._vault.send(file, uri)
+        return File(path, size, sent.sha256, edge, sent.version)
+
+    def _unchanged(self, file: Path, size: int, edge: str) -> File | None:
+        """A file of the checkpoint before with the same bytes. Short ones are sent as fast as they are copied."""
+        if size <= 2 * manifests.EDGE:
+            return None
+        like = [each for each in self._previous[1] if each.size == size and each.edge == edge]
+        digest = manifests.sha256_of(file) if like else ""
+        return next((each for each in like if each.sha256 == digest), None)
+
+
+def _step(step: int) -> int:
+    if step < 0 or step != int(step):
+        raise ValueError(f"a step is a whole number from 0 on, not {step!r}")
+    return int(step)
+
+
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: as_json(value) for name, value in metadata.items()}
+    if len(json.dumps(known)) > MOST_METADATA:
+        raise ValueError(f"metadata of a checkpoint has at most {MOST_METADATA} bytes as JSON: put more into a file")
+    return known
+
+
+def _describe(draft: Draft) -> None:
+    """People who copy the folder keep its facts."""
+    if (draft.folder / manifests.NAME).exists():
+        raise ValueError(f"{manifests.NAME} is ours: save your file under another name")
+    path = draft.folder / METADATA
+    if not path.exists():
+        path.write_text(json.dumps({"steps_completed": draft.name.step, **draft.metadata}, indent=2))

@@ -1,0 +1,79 @@
+"""The checkpoints of a running trial: found, ranked, and kept to as few as its retention says."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider_kinetic.job.checkpoints import ORBAX, Checkpoint, Commits, in_parallel, survey
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.retention import Keep, Sweeper, delete, pins, ranked
+from airflow_provider_kinetic.job.saving import Fence
+from airflow_provider_kinetic.job.steps import native_steps
+from airflow_provider_kinetic.job.vaults import Vault
+
+
+class Shelf:
+    """What can be restored. Asked anew each time, because others may delete; records are read once."""
+
+    def __init__(self, vault: Vault, layout: TrialLayout, fence: Fence, keep: Keep) -> None:
+        self._vault = vault
+        self._layout = layout
+        self._fence = fence
+        self._keep = keep
+        self._commits = Commits(vault, layout)
+        self._starts: Mapping[int, Mapping[str, Any]] = {}
+
+    def add(self, name: Name, checkpoint: Checkpoint) -> None:
+        """It was just committed."""
+        self._commits.add(name, checkpoint)
+
+    def saved(self) -> Iterator[Checkpoint]:
+        """Ours, last one first; each is read when it is asked for."""
+        return self._commits.newest(self._visible())
+
+    def all(self) -> list[Checkpoint]:
+        """Ours and Orbax's, by step."""
+        ours, native = self._commits.all(self._visible()), self._native()
+        return sorted([*ours, *native], key=lambda each: each.step)
+
+    def latest(self) -> Checkpoint | None:
+        """The last one that was saved, or Orbax's where that is further."""
+        ours, native = next(self.saved(), None), max(self._native(), key=lambda each: each.step, default=None)
+        if ours is None or (native is not None and native.step > ours.step):
+            return native
+        return ours
+
+    def best(self, metric: str, mode: str) -> Checkpoint | None:
+        """:raises ValueError: ``mode`` is neither ``"min"`` nor ``"max"``."""
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode is 'min' or 'max', not {mode!r}")
+        return next(iter(ranked(self._commits.all(self._visible()), metric, mode)), None)
+
+    def tidy(self) -> None:
+        """Delete what need not be kept. Nothing in here may disturb the training: trouble is a warning."""
+        try:
+            checkpoints = self._commits.all(self._visible())
+            doomed = self._keep.doomed(checkpoints, pins(self._vault, self._layout))
+            if doomed and self._fence.holds():
+                in_parallel(lambda name: delete(self._vault, self._layout, name), doomed)
+        except Exception as error:
+            warnings.warn(f"Old checkpoints of {self._layout.output_dir} could not be deleted: {error}", stacklevel=1)
+
+    def sweep(self, attempt: int) -> None:
+        """As :meth:`tidy`, of what earlier attempts left behind."""
+        try:
+            Sweeper(self._vault, self._layout, attempt).sweep()
+        except Exception as error:
+            warnings.warn(f"{self._layout.output_dir} could not be cleared up: {error}", stacklevel=1)
+
+    def _visible(self) -> list[Name]:
+        seen = survey(self._vault, self._layout, self._starts)
+        self._starts = seen.starts
+        return seen.visible()
+
+    def _native(self) -> list[Checkpoint]:
+        found = native_steps(self._vault, self._layout.checkpoints)
+        return [Checkpoint(each.step, each.uri, kind=ORBAX) for each in found]

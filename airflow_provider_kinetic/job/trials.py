@@ -1,0 +1,235 @@
+"""The one object that a training script needs to lose minutes instead of days (``checkpointing`` 3.4).
+
+``trial()`` answers with the trial of this process: in a job the one that the job belongs to, elsewhere the one in a
+folder. The code of the loop is the same in both places.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from airflow_provider_kinetic.job import notice, phases, protocol
+from airflow_provider_kinetic.job.attempts import Attempt, Records
+from airflow_provider_kinetic.job.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.notice import Notice
+from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
+from airflow_provider_kinetic.job.restoring import Restorer, Select
+from airflow_provider_kinetic.job.retention import Keep
+from airflow_provider_kinetic.job.saving import Fence, Saver
+from airflow_provider_kinetic.job.shelf import Shelf
+from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
+from airflow_provider_kinetic.model.errors import Preempted, UnsupportedParameter
+
+FOLDER = "kinetic-output"
+"""In the current folder: the trial of a script."""
+
+
+class Start:
+    """This attempt's place in the trial: taken by the runner in a job, else taken and ended here."""
+
+    def __init__(self, output_dir: str, vault: Vault) -> None:
+        self.records: Records | None = None
+        number = os.environ.get(protocol.ENV_ATTEMPT, "")
+        if number and output_dir == as_uri(os.environ.get(protocol.ENV_OUTPUT_DIR, "")):
+            self.attempt = Attempt(int(number))
+        else:
+            self.records = Records(output_dir, os.environ.get(protocol.ENV_JOB_ID, ""), vault)
+            self.attempt = self.records.begin({})
+        if not self.attempt.number:
+            raise UnsupportedParameter(
+                "This process keeps no records, so it cannot save checkpoints.",
+                advice="Of several hosts only the first one may call job.trial() in this version.",
+            )
+
+    def end(self, report: Report) -> None:
+        if self.records is not None:
+            self.records.end(self.attempt, report)
+
+
+class Trial:
+    """One attempt of a trial, from :func:`trial`. Close it, or use ``with``; in a job the runner does.
+
+    Save from one process of the job, from any thread.
+    """
+
+    def __init__(self, output_dir: str, keep: Keep, vault: Vault | None = None) -> None:
+        self.dir = output_dir
+        """URI of the output directory."""
+        self._process = os.getpid()
+        self._vault = vault or open_vault(output_dir)
+        self._start = Start(output_dir, self._vault)
+        self.attempt = self._start.attempt.number
+        """Counts the starts of the trial from 1."""
+        layout = TrialLayout(output_dir)
+        self._fence = Fence(self._vault, layout, self.attempt)
+        self._shelf = Shelf(self._vault, layout, self._fence, keep)
+        self._saver = Saver(self._vault, layout, self._fence, self.attempt, self._committed)
+        self._saver.later(lambda: self._shelf.sweep(self.attempt))
+        self._notice = Notice(os.environ)
+        self._notice.listen()
+        self._said: bool | None = None
+        self._continues = False
+        self.closed = False
+
+    def restore(
+        self, checkpoint: Checkpoint | None = None, *, select: Select | None = None, strict: bool = False
+    ) -> AbstractContextManager[Checkpoint | None]:
+        """The last good checkpoint with its files in ``path``, a folder that is removed afterwards; None at the first
+        start. Every byte is verified; a damaged one is passed over with a warning for the one before it.
+
+        :param checkpoint: this one and no other.
+        :param select: takes a file's path and says whether to fetch it.
+        :param strict: a damaged one is an error.
+        :raises CheckpointCorrupt: there is none that is whole.
+        """
+        candidates = iter([checkpoint]) if checkpoint else self._shelf.saved()
+        return Restorer(self.dir, self._vault).restored(candidates, strict=strict or bool(checkpoint), select=select)
+
+    @contextlib.contextmanager
+    def save(self, step: int, *, wait: bool = True, **metadata: Any) -> Iterator[Path]:
+        """A folder to fill; a checkpoint once the body has ended, and nothing when it raises.
+
+        :param step: so many steps are completed.
+        :param wait: False: send in the background; an error there is raised by the next ``save``, ``wait`` or
+            ``close``. One is on its way at a time.
+        :param metadata: numbers, texts, lists and mappings; ``best`` and retention look at numbers.
+        :raises Superseded: a newer attempt has begun.
+        """
+        if not self._continues:
+            self._continues = True
+            self._saver.continue_from(next(self._shelf.saved(), None))
+        if not notice.together():
+            self._said = self._notice.heard()
+        with self._saver.save(step, wait, metadata) as folder:
+            yield folder
+
+    def wait(self) -> None:
+        """Until the checkpoint that is on its way is complete; raises what went wrong with it."""
+        self._saver.wait()
+
+    @property
+    def latest(self) -> Checkpoint | None:
+        """The last one; Orbax's where that has more steps."""
+        return self._shelf.latest()
+
+    def best(self, metric: str, mode: str = "min") -> Checkpoint | None:
+        """By a number in the metadata; the later of equals."""
+        return self._shelf.best(metric, mode)
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """All that can be restored, by step; Orbax's too."""
+        return self._shelf.all()
+
+    def stopping(self, step: int | None = None) -> bool:
+        """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
+
+        With ``jax.distributed`` call it with every step on every host: all get the same answer.
+        """
+        if notice.together() and step is not None:
+            self._said = self._said or notice.agreed(step)
+        else:
+            self._said = self._notice.heard()
+        return self._said or self._fence.fallen
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until this process is ended; infinite while nobody asked it to stop."""
+        return self._notice.left
+
+    @property
+    def stop_reason(self) -> str:
+        """``"superseded"``, ``"preempted"``, or empty."""
+        if self._fence.fallen:
+            return "superseded"
+        return "preempted" if self._said or self._notice.heard() else ""
+
+    def exit_if_stopping(self) -> None:
+        """End here when it is time, after what is on its way was saved.
+
+        It follows the last answer of :meth:`stopping` or the last ``save``, so that a stop between the two does not
+        cost a checkpoint.
+
+        :raises Preempted: a ``SystemExit`` with code 143. :class:`Superseded`, its subclass: a newer attempt has begun.
+        """
+        if self._fence.fallen:
+            self._fence.check()
+        if self._said is None:
+            self._said = not notice.together() and self._notice.heard()
+        if self._said:
+            self._saver.wait()
+            raise Preempted(advice="Another attempt continues from the last checkpoint.")
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Finish what is on its way; outside of a job, write down how the attempt ended. Once."""
+        if self.closed or os.getpid() != self._process:
+            return
+        self.closed = True
+        try:
+            self._notice.ignore()
+            self._saver.close()
+        except BaseException as failure:
+            error = error or failure
+            raise
+        finally:
+            self._start.end(_report(error))
+
+    def __enter__(self) -> Trial:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        self.close(error)
+
+    def _committed(self, name: Any, checkpoint: Checkpoint) -> None:
+        self._shelf.add(name, checkpoint)
+        self._saver.later(self._shelf.tidy)
+
+
+_open: dict[str, Trial] = {}
+_lock = threading.Lock()
+
+
+def trial(dir: str | os.PathLike[str] | None = None, *, keep: Keep | None = None) -> Trial:
+    """The trial of this process; the same object each time until it is closed.
+
+    :param dir: a folder or a ``gs://`` URI; else ``KINETIC_OUTPUT_DIR``, which a job has; else ``./kinetic-output``.
+    :param keep: which checkpoints to keep; the two last ones if not given. Only the first call decides.
+    """
+    output_dir = as_uri(dir or os.environ.get(protocol.ENV_OUTPUT_DIR) or FOLDER)
+    with _lock:
+        found = _open.get(output_dir)
+        if found is None or found.closed:
+            found = _open[output_dir] = Trial(output_dir, keep or Keep())
+        return found
+
+
+def close_all(error: BaseException | None = None) -> None:
+    """Every trial of this process; raises the first trouble after all are closed."""
+    with contextlib.ExitStack() as stack:
+        for each in _open.values():
+            stack.callback(each.close, error)
+
+
+def _report(error: BaseException | None) -> Report:
+    if error is None:
+        return Report(SUCCESS, phases.EXECUTE, protocol.EXIT_OK)
+    if isinstance(error, (Preempted, KeyboardInterrupt)):
+        return Report.preempted(phases.EXECUTE)
+    text = {"type": type(error).__name__, "text": str(error)}
+    return Report(FAILURE, phases.EXECUTE, protocol.EXIT_FAILED, reason=f"{text['type']}: {text['text']}", error=text)
+
+
+@atexit.register
+def _at_exit() -> None:
+    """Of scripts that do not close: an exception that ended the interpreter is still known."""
+    close_all(getattr(sys, "last_value", None))

@@ -1,0 +1,118 @@
+"""What checkpoints need of a store, the same of files and of Cloud Storage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
+from airflow_provider_kinetic.job.vaults import below
+
+MIB = 1 << 20
+
+
+@pytest.fixture(params=[0, 1, 3 * MIB, 20 * MIB], ids=str)
+def file(request, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(request.param))
+    return path
+
+
+def test_a_file_is_sent_with_its_digest(place, file):
+    uri = below(place.uri, "a/ü #?%.bin")
+    sent = place.vault.send(file, uri)
+    assert sent.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert place.vault.read(uri) == file.read_bytes()
+
+
+def test_a_copy_is_of_the_version_that_was_meant(place, file):
+    source, target = below(place.uri, "a"), below(place.uri, "b/c")
+    version = place.vault.send(file, source).version
+    assert place.vault.copy(source, target, version)
+    assert place.vault.read(target) == file.read_bytes()
+    place.vault.write(source, b"another")
+    assert place.vault.copy(source, target, version) is None
+    place.vault.delete(source)
+    assert place.vault.copy(source, target, version) is None
+    assert place.vault.read(target) == file.read_bytes()
+
+
+def test_a_copy_can_be_copied(place, file):
+    first, second, third = (below(place.uri, name) for name in "abc")
+    version = place.vault.copy(first, second, place.vault.send(file, first).version)
+    assert version is not None
+    place.vault.delete(first)
+    assert place.vault.copy(second, third, version)
+
+
+def test_deleting_is_safe_to_repeat(place):
+    uri = below(place.uri, "a")
+    place.vault.write(uri, b"1")
+    place.vault.delete(uri)
+    place.vault.delete(uri)
+    with pytest.raises(ObjectMissing):
+        place.vault.read(uri)
+
+
+def test_a_folder_goes_with_all_that_is_in_it_and_nothing_beside_it(place):
+    for name in ("a/b", "a/c/d", "ab"):
+        place.vault.write(below(place.uri, name), b"1")
+    place.vault.delete_tree(f"{place.uri}/a")
+    place.vault.delete_tree(f"{place.uri}/a")
+    assert place.names() == ["ab"]
+
+
+def test_folders_are_those_that_hold_something(place):
+    assert place.vault.folders(place.uri) == []
+    for name in ("a/b", "a/c/d", "e/f", "g"):
+        place.vault.write(below(place.uri, name), b"1")
+    assert place.vault.folders(place.uri) == ["a", "e"]
+
+
+def test_renewed_objects_are_the_same(place):
+    uri = below(place.uri, "a")
+    place.vault.write(uri, b"1")
+    place.vault.renew(uri)
+    assert place.vault.read(uri) == b"1"
+
+
+def test_many_folders_come_in_pages(place, gcs):
+    gcs.page_limit = 3
+    for number in range(8):
+        place.vault.write(below(place.uri, f"{number}/a"), b"1")
+    assert place.vault.folders(place.uri) == list("01234567")
+
+
+def test_a_broken_upload_has_the_digest_of_the_whole_file(place, gcs, tmp_path):
+    if place.uri.startswith("file"):
+        pytest.skip("files are linked")
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(20 * MIB))
+    gcs.cut("chunk", 5 * MIB)
+    gcs.cut("chunk", 9 * MIB)
+    gcs.fail("chunk", status=410)  # and then all once more
+    sent = place.vault.send(path, below(place.uri, "a"))
+    assert sent.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert place.vault.read(below(place.uri, "a")) == path.read_bytes()
+
+
+def test_what_was_sent_does_not_change_with_its_source(place, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"1")
+    place.vault.send(path, below(place.uri, "a"))
+    path.unlink()
+    path.write_bytes(b"2")
+    assert place.vault.read(below(place.uri, "a")) == b"1"
+
+
+def test_what_was_never_finished_goes_with_its_folder(place):
+    if place.uri.startswith("gs"):
+        pytest.skip("nothing unfinished is there")
+    folder = uri_to_path(f"{place.uri}/checkpoints/x")
+    folder.mkdir(parents=True)
+    (folder / ".kinetic-tmp-1").touch()
+    assert place.vault.folders(f"{place.uri}/checkpoints") == ["x"]
+    place.vault.delete_tree(f"{place.uri}/checkpoints/x")
+    assert not folder.exists()
