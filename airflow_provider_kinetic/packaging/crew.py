@@ -2,11 +2,13 @@
 
 How many are best depends on what they wait for. A disk in this machine keeps a thread for each core busy, a network
 needs dozens in flight, and too many threads of Python only get in each other's way: so more of them start for as long
-as this process waits rather than computes.
+as this process waits for something else than a processor.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -56,15 +58,28 @@ class Crew:
 
 
 class _Idle:
-    """Whether the work waits rather than computes."""
+    """Whether the work waits rather than computes, or would if the machine had not other things to do."""
 
     def __init__(self, cores: int, busy: Callable[[], float]) -> None:
         self._cores = cores
         self._busy = busy
-        self._last = time.monotonic(), busy()
+        self._last = self._now()
 
     def processors(self, threads: int) -> bool:
-        """Since the last call the threads had less than a quarter of the processor time that they could have used."""
-        last, self._last = self._last, (time.monotonic(), self._busy())
-        seconds, busy = (now - before for now, before in zip(self._last, last, strict=True))
-        return busy < seconds / 4 * min(threads, self._cores)
+        """Since the last call the threads wanted less than a quarter of the processor time that there could be."""
+        last, self._last = self._last, self._now()
+        seconds, busy, queued = (max(0.0, now - before) for now, before in zip(self._last, last, strict=True))
+        return busy + queued < seconds / 4 * min(threads, self._cores)
+
+    def _now(self) -> tuple[float, float, float]:
+        return time.monotonic(), self._busy(), _queued()
+
+
+def _queued() -> float:
+    """Seconds that this process's threads have been ready and got no processor; 0 where the system does not tell."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 (names are enough)
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/schedstat") as file:  # noqa: PTH123
+                total += int(file.read().split()[1])
+    return total / 1e9
