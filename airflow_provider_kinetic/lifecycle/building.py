@@ -124,6 +124,7 @@ def wait_for(
             yield Say(f"{what}: built")
             return status.image or Image(build.uri, cached=False, build_id=build.id, log_url=build.log_url)
         if status.state is BuildState.CANCELLED and demands < DEMANDS:
+            yield Pause(poll, poll)  # whoever was killed together with the build ends here
             found = yield from insist(Demand(build.tag, store_root), what, poll)
             if isinstance(found, Image):
                 return found

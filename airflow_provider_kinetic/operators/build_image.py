@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
-from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
 from airflow_provider_kinetic.hooks.task import XCOM_BUILD, push_image
@@ -162,7 +162,7 @@ class KineticBuildImageOperator(ImageWaiter):
 
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralError:
+        except (TaskDeferralError, TaskDeferralTimeout):
             ti = context["ti"]
             pushed = ti.xcom_pull(key=XCOM_BUILD, task_ids=self.task_id, map_indexes=ti.map_index)
             if pushed and is_last_try(ti):

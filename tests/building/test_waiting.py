@@ -98,7 +98,7 @@ def test_a_build_that_took_too_long_says_what_to_raise(bench: Bench) -> None:
 def test_a_build_that_somebody_else_cancelled_is_demanded_anew(bench: Bench) -> None:
     mine = bench.begin()
     noted: list[Build] = []
-    bench.acts = [lambda: bench.workshop.cancel(mine), bench.workshop.finish]
+    bench.acts = [lambda: bench.workshop.cancel(mine), lambda: None, bench.workshop.finish]
 
     image = bench.wait(bench.begin(), note=noted.append)
 
@@ -111,7 +111,7 @@ def test_of_many_who_wait_for_a_cancelled_build_one_builds_anew(bench: Bench) ->
     waits = [bench.begin() for _ in range(3)]
     bench.workshop.cancel(waits[0])
     for build in waits:
-        bench.acts = [bench.workshop.finish]
+        bench.acts = [lambda: None, bench.workshop.finish]
         bench.wait(build)
     assert bench.workshop.states == ["CANCELLED", "SUCCEEDED"]
 
@@ -139,6 +139,7 @@ def test_a_request_that_is_gone_or_of_another_tag_is_not_built(bench: Bench, con
     uri = building.request_uri(bench.root, REQUEST.tag)
     bench.ports.store.delete(uri) if content is None else bench.ports.store.write(uri, content)
     bench.workshop.cancel(build)
+    bench.acts = [lambda: None]
     with pytest.raises(ImageError, match="cancelled"):
         bench.wait(build)
     assert len(bench.workshop.builds) == 1
@@ -195,3 +196,18 @@ def test_the_store_keeps_what_a_tag_stands_for(bench: Bench) -> None:
     effects.append(waiting.send(None))
     assert [type(effect) for effect in effects] == [building.Inspect, Say, Pause]
     assert effects[2].seconds > 0, "a poll of 0 must not spin"
+
+
+def test_whoever_is_killed_together_with_the_build_demands_no_other(bench: Bench) -> None:
+    class Killed(Exception):
+        pass
+
+    def end() -> None:
+        raise Killed
+
+    build = bench.begin()
+    bench.workshop.cancel(build)
+    bench.acts = [end]
+    with pytest.raises(Killed):
+        bench.wait(build)
+    assert bench.workshop.states == ["CANCELLED"]
