@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_kinetic.job.checkpoints import ORBAX, Checkpoint, Commits, in_parallel, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.retention import Keep, Sweeper, delete, pins, ranked
+from airflow_provider_kinetic.job.retention import DAY, Keep, Sweeper, delete, pins, ranked, refresh
 from airflow_provider_kinetic.job.saving import Fence
 from airflow_provider_kinetic.job.steps import native_steps
 from airflow_provider_kinetic.job.vaults import Vault
@@ -25,6 +25,7 @@ class Shelf:
         self._keep = keep
         self._commits = Commits(vault, layout)
         self._starts: Mapping[int, Mapping[str, Any]] = {}
+        self._renewed = 0
 
     def add(self, name: Name, checkpoint: Checkpoint) -> None:
         """It was just committed."""
@@ -59,6 +60,7 @@ class Shelf:
             doomed = self._keep.doomed(checkpoints, pins(self._vault, self._layout))
             if doomed and self._fence.holds():
                 in_parallel(lambda name: delete(self._vault, self._layout, name), doomed)
+            self._renew([each.name for each in checkpoints if each.name not in doomed])
         except Exception as error:
             warnings.warn(f"Old checkpoints of {self._layout.output_dir} could not be deleted: {error}", stacklevel=1)
 
@@ -68,6 +70,15 @@ class Shelf:
             Sweeper(self._vault, self._layout, attempt).sweep()
         except Exception as error:
             warnings.warn(f"{self._layout.output_dir} could not be cleared up: {error}", stacklevel=1)
+
+    def _renew(self, kept: Sequence[str]) -> None:
+        """Once a day, by the clock of the store, where the last record is the newest thing."""
+        if not kept or self._layout.output_dir.startswith("file://"):
+            return
+        newest = self._vault.entry(self._layout.commit(kept[-1]))
+        if newest is not None and newest.updated > self._renewed + DAY:
+            self._renewed = newest.updated
+            refresh(self._vault, self._layout, kept, newest.updated)
 
     def _visible(self) -> list[Name]:
         seen = survey(self._vault, self._layout, self._starts)

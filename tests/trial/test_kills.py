@@ -1,0 +1,116 @@
+"""Killed at any point, a trial goes on from its last commit, and nothing is left of what was broken off."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import killed_training
+import pytest
+from checkpoint_files import read
+from killed_training import KEEP, files
+
+from airflow_provider_kinetic.job.lineage import Name
+
+POINTS = [
+    "write attempt",
+    "write .kinetic/trial.json",
+    "copy file",
+    "send file",
+    "write manifest",
+    "list attempt",
+    "write commit",
+    "write tombstone",
+    "delete commit",
+    "delete_tree data",
+    "delete pin",
+    "delete tombstone",
+]
+
+
+@pytest.fixture
+def training(place, scratch):
+    """Starts the loop; what a killed process leaves on its machine goes with the machine."""
+    running = []
+
+    def start(*death):
+        support = Path(killed_training.__file__).parent
+        environ = {**os.environ, "PYTHONPATH": f"{support}:{support.parent.parent}"}
+        command = [sys.executable, killed_training.__file__, place.uri, *map(str, death)]
+        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    for left in scratch.iterdir():
+        for path in sorted(left.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        left.rmdir()
+
+
+def told(output, word):
+    """The last number behind a word."""
+    found = [int(line.split()[1]) for line in output.splitlines() if line.startswith(word)]
+    return found[-1] if found else 0
+
+
+def check(place, committed):
+    """What every attempt may rely on, and what is left in the store after it cleared up."""
+    trial = place.begin(KEEP)
+    checkpoints = trial.checkpoints
+    assert max((each.step for each in checkpoints), default=0) >= committed
+    for each in checkpoints:
+        with trial.restore(each) as found:
+            assert read(found.path) == files(each.step)
+    with trial.restore() as found:
+        assert (found.step if found else 0) == max((each.step for each in checkpoints), default=0)
+    commits = {name.rpartition("/")[2][: -len(".json")] for name in place.names(".kinetic/checkpoints/")}
+    data = set(place.vault.folders(f"{place.uri}/checkpoints"))
+    assert data == commits == {each.name for each in checkpoints}
+    assert place.names(".kinetic/tombstones/") == []
+    trial.close()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [1, pytest.param(5, marks=pytest.mark.kills)])
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_point(place, training, point, nth, when):
+    if nth > 1 and point in ("write attempt", "write .kinetic/trial.json"):
+        pytest.skip("happens once")
+    process = training(point, nth, when)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    check(place, told(output, "committed"))
+    process = training()
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    check(place, told(output, "committed"))
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(600)
+def test_killed_at_random_times(place, training):
+    chance, committed, resumed = random.Random(5), 0, 0
+    for _ in range(60):
+        process = training()
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        resumed = told(line, "resumed")
+        assert resumed >= committed
+        time.sleep(chance.uniform(0, 0.4))
+        process.kill()
+        output, _ = process.communicate()
+        committed = max(resumed, told(output, "committed"))
+    check(place, committed)
+    assert committed > 60
+    attempts = {Name.parse(each.name).attempt for each in place.attempts[-1].checkpoints}
+    assert max(attempts) > 30
