@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from installation import local_connection
 
-from airflow_provider_kinetic.builders.local import METADATA, LocalBuilder
+from airflow_provider_kinetic.builders.local import LocalBuilder
+from airflow_provider_kinetic.builders.local_seal import METADATA
 from airflow_provider_kinetic.model.errors import UnsupportedParameter
 
 
