@@ -147,8 +147,7 @@ class Demand:
         if now >= due:
             self._claims.mark(turn.number, self._me)
             self._marks[turn.number] = now + MARK
-        else:
-            self._clock.sleep(POLL)
+        self._clock.sleep(POLL)
         return None
 
     def _inherit(self, number: int) -> Started | None:

@@ -159,8 +159,8 @@ class KineticCloudBuildAsyncHook(GoogleIdentityHook, CloudBuildAsyncHook):
         return build
 
 
-def _plain(build: Any) -> dict[str, Any]:
+def _plain(build: Build) -> dict[str, Any]:
     """A build as the REST API writes it."""
-    return dict(
-        json.loads(type(build).to_json(build, use_integers_for_enums=False, including_default_value_fields=False))
-    )
+    from google.protobuf.json_format import MessageToDict
+
+    return dict(MessageToDict(type(build).pb(build)))

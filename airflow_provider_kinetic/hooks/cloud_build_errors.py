@@ -9,6 +9,8 @@ from airflow_provider_kinetic.model.errors import ImageError, InfrastructureErro
 
 EDITOR = "Cloud Build Editor (roles/cloudbuild.builds.editor) on the project"
 ACTS_AS = "Service Account User (roles/iam.serviceAccountUser)"
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
+"""With what the client library begins its messages."""
 _ACTS_AS = re.compile(r"act as|actAs|iam\.serviceAccounts", re.IGNORECASE)
 _SOURCE = re.compile(r"resolve source|storage\.objects|storage object", re.IGNORECASE)
 _QUOTA = re.compile(r"quota|resource.?exhausted|rate limit", re.IGNORECASE)
@@ -22,7 +24,7 @@ def refusal(error: Any, verb: str, place: str, who: str) -> InfrastructureError:
     :param verb: what was asked for: ``start builds``.
     """
     status = int(getattr(error, "code", 0) or getattr(error, "status", 0))
-    said = (str(error.message).strip() or "no reason given").splitlines()[0][:500]
+    said = (_REQUEST.sub("", str(error.message)).strip() or "no reason given").splitlines()[0][:500]
     if status >= 500 or status == 408:
         return unanswered(f"{status} {said}")
     if status == 429 or _QUOTA.search(said):
