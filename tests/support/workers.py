@@ -50,6 +50,8 @@ class Leg:
     kill_at: str | None = None
     disk: Path | None = None
     """Changes below this folder are crossings too."""
+    workshop: Path | None = None
+    """Images are built in the workshop of this folder, at once."""
 
     @property
     def verdict(self) -> Path:
@@ -85,7 +87,10 @@ def _perform(leg: Leg) -> None:
     import tasks
     from execution_api import ExecutionApi
     from tripwire import Tripwire
+    from workshop import Workshop, equip
 
+    if leg.workshop is not None:
+        equip(Workshop(leg.workshop, quick=True))
     wire = Tripwire(leg.folder / "crossings", leg.kill_at, leg=leg.kind)
     wire.watch_local_platform()
     if leg.disk is not None:
@@ -109,6 +114,8 @@ class Theatre:
     """What ran: ``"start"``, ``"watch"``, ``"resume"``, with ``!`` where the process was killed."""
     disk: Path | None = None
     """Count changes on disk below this folder as crossings."""
+    workshop: Path | None = None
+    """Have images built in a workshop."""
     process: Any = None
     """The newest one."""
 
@@ -164,7 +171,9 @@ class Theatre:
             return False
         kind = "watch" if row.state == "deferred" else "resume" if row.next_method else "start"
         self.legs.append(kind)
-        leg = Leg(kind, self.dag_file, self.folder / "airflow.json", self.key, self.folder, kill_at, self.disk)
+        leg = Leg(
+            kind, self.dag_file, self.folder / "airflow.json", self.key, self.folder, kill_at, self.disk, self.workshop
+        )
         leg.verdict.unlink(missing_ok=True)
         self.process = server().Process(target=perform, args=(leg,))
         self.process.start()

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +185,10 @@ class Workshop:
 
 
 def equip(workshop: Workshop, platform: str = "local") -> None:
-    """From now on the platform has its images built there; for a DAG file, which every process loads."""
+    """From now on the platform of this process has its images built there."""
     opened = platforms.PLATFORMS[platform]
 
     def open_and_build(target: Target) -> Ports:
-        from dataclasses import replace
-
         return replace(opened(target), builder=workshop)
 
     platforms.PLATFORMS[platform] = open_and_build
