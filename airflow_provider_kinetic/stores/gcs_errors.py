@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from airflow_provider_kinetic.model.errors import StoreError
 from airflow_provider_kinetic.stores.base import ObjectMissing
 
+_READER = (
+    "Storage Object Viewer (roles/storage.objectViewer) on the bucket, or on that of jobs Storage Object User"
+    " (roles/storage.objectUser)"
+)
 _ROLES = {
+    "storage.objects.get": _READER,
+    "storage.objects.list": _READER,
     "storage.objects.": "Storage Object User (roles/storage.objectUser) on the bucket",
     "storage.buckets.": "Storage Bucket Viewer (roles/storage.bucketViewer) on the bucket",
     "serviceusage.": "Service Usage Consumer (roles/serviceusage.serviceUsageConsumer) on the project",

@@ -71,7 +71,7 @@ def test_a_bucket_without_permission(cloud: Dock, gcs: GcsServer) -> None:
     gcs.faults.denied.add("storage.objects.list")
     with pytest.raises(StoreError, match=r"storage\.objects\.list is missing") as caught:
         cloud.ship(Data("gs://acme/digits/"))
-    assert "roles/storage" in caught.value.advice
+    assert "Storage Object Viewer (roles/storage.objectViewer)" in caught.value.advice
 
 
 def test_a_bucket_that_is_not_there(cloud: Dock) -> None:
