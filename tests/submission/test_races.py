@@ -180,7 +180,7 @@ def _place(uri: str) -> str:
     name = uri.rpartition("/")[2]
     if name == protocol.HANDLE:
         return "kept handle" if "/.kinetic/" in uri else "handle"
-    return name if name in PARTS else "pointer"
+    return name if name in (*PARTS, protocol.REQUIREMENTS) else "pointer"
 
 
 @pytest.mark.parametrize("many", range(6))
@@ -216,3 +216,36 @@ def test_a_retry_after_the_record_alone_submits_under_the_same_id(shop, submitte
 
     assert (submitted.step, submitted.handle.job_id) == (Step.SUBMIT, record.job_id)
     assert value(shop, submitted.handle) == "first"
+
+
+@pytest.mark.parametrize("sent", [set(), {"requirements.txt"}, {"handle"}, {"requirements.txt", "handle"}], ids=str)
+@pytest.mark.parametrize("later", ["scipy\n", None])
+def test_the_job_installs_the_requirements_that_are_there(cloud_shop, sent, later):
+    """A try dies in a prebuilt image's submission, the task's requirements are edited, the next try goes on."""
+    function = cloud_shop.job("def f(): return 1").python_callable
+    hook, memory = KineticHook(), Memory()
+
+    def submitting(ports: Ports, requirements: str | None) -> Submitter:
+        image = {"container_image": "prebuilt", "base_image_repo": "acme"}
+        spec = JobSpec(func_name="f", accelerator="cpu", requirements=requirements, **image)
+        identity = TaskIdentity("shop", "job", "run_1")
+        return Submitter(ports, hook.target, Work(function, (), {}, spec, identity, 1, {}), memory, [])
+
+    broken: Any = Broken(hook.ports.store, sent)
+    with pytest.raises(StoreError):
+        submitting(replace(hook.ports, store=broken), "numpy\n").submit()
+
+    handle = submitting(hook.ports, later).submit().handle
+
+    (job,) = cloud_shop.jobs
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    told = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    assert told.get("--requirements-sha256") == handle.requirements_sha256
+    if later is None:
+        assert handle.requirements_sha256 is None
+    else:
+        there = hook.ports.store.read(told["--requirements-gcs"])
+        assert there == (b"numpy\n" if "requirements.txt" in sent else b"scipy\n")
+        assert hashlib.sha256(there).hexdigest() == handle.requirements_sha256
+    stored = hook.ports.store.read(handle.artifact(protocol.HANDLE))
+    assert JobHandle.from_json(stored) == handle
