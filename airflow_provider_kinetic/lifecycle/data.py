@@ -11,10 +11,12 @@ missing objects are sent and the others left alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from airflow_provider_kinetic.job.progress import Amount, Progress, files_text, size_text
 from airflow_provider_kinetic.job.references import DataReference
@@ -29,11 +31,12 @@ from airflow_provider_kinetic.packaging.data_tree import DataFile, DataTree, sca
 from airflow_provider_kinetic.packaging.stat_cache import StatCache, user_folder
 from airflow_provider_kinetic.stores.base import NOTHING, ObjectInfo, Store
 
+T = TypeVar("T")
 Say = Callable[[str], None]
 
 REFRESH = 10 * 86400.0
 """Age in seconds from which on objects are made anew: a job that starts now has twenty days left to read them."""
-AT_ONCE = 8
+AT_ONCE = 16
 """Requests of one kind at a time."""
 _SHOWN = 3
 
@@ -134,11 +137,8 @@ class _Content:
             return
         there = self._renewed(self._store.list(f"{self.location.uri}/"))
         self._send_files(there)
-        _together(
-            partial(self._store.write, uri, b"")
-            for uri in map(self.location.empty_folder_uri, self.tree.empty_folders)
-            if uri not in there
-        )
+        empty = [uri for uri in map(self.location.empty_folder_uri, self.tree.empty_folders) if uri not in there]
+        deque(_together(partial(self._store.write, uri, b"") for uri in empty), maxlen=0)
         self._store.write(self.location.marker_uri, b"")
 
     @property
@@ -164,19 +164,26 @@ class _Content:
     def _renewed(self, listing: Iterable[ObjectInfo]) -> dict[str, ObjectInfo]:
         """What is there, after all that is old has been made anew."""
         there = {info.uri: info for info in listing}
-        old = [info.uri for info in there.values() if self._is_old(info)]
+        old = [info for info in there.values() if self._is_old(info)]
         if old:
             self._say(f"{self._text} is in the store, and old: {len(old):,} objects are made anew there.")
-        gone = _together(partial(self._renew, uri) for uri in old)
-        return {uri: info for uri, info in there.items() if uri not in gone}
+        progress = Progress(
+            f"Making {self.tree.root} anew", Amount(len(old), sum(info.size for info in old)), self._say
+        )
+        for info, done in zip(old, _together(partial(self._renew, info.uri) for info in old), strict=True):
+            progress.add(files=1, bytes=info.size)
+            if not done:
+                del there[info.uri]
+        progress.end()
+        return there
 
-    def _renew(self, uri: str) -> str | None:
-        """The URI if there is nothing any more: the bucket has removed it."""
+    def _renew(self, uri: str) -> bool:
+        """False if there is nothing any more: the bucket has removed it."""
         try:
             self._store.copy(uri, uri)
         except ObjectMissing:
-            return uri
-        return None
+            return False
+        return True
 
     def _send_files(self, there: Mapping[str, ObjectInfo]) -> None:
         """A marker vouches for what is there; without one it is compared."""
@@ -214,7 +221,7 @@ def _hash(tree: DataTree, say: Say) -> str:
     return found
 
 
-def _together(calls: Iterable[Callable[[], object]]) -> set[object]:
-    """What bounded many calls return, but None."""
+def _together(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """What the calls return, in their order; a bounded number runs at a time."""
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="kinetic-data") as pool:
-        return set(pool.map(lambda call: call(), calls)) - {None}
+        yield from pool.map(lambda call: call(), calls)

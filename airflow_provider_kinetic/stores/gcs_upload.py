@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import ssl
 import threading
 from collections import deque
@@ -44,13 +45,10 @@ MOST_SMALL, MOST_LARGE = 32, 6
 FEW = 4
 """Threads for small files to begin with: more than that only where the network is slow."""
 
-_BOUNDARY = b"kinetic-1d9b3c7e5a20"
 _HEAD = (
     b"--%b\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
     b"%b\r\n--%b\r\nContent-Type: application/octet-stream\r\n\r\n"
 )
-_TAIL = b"\r\n--%b--\r\n" % _BOUNDARY
-_PARTS = {"Content-Type": f"multipart/related; boundary={_BOUNDARY.decode()}"}
 _ABSENT = {"ifGenerationMatch": "0"}
 
 
@@ -84,6 +82,8 @@ class BulkUpload:
         self._session = _session_of(client, patience)
         payer = getattr(client._credentials, "quota_project_id", None)
         self._headers = {"X-Goog-User-Project": payer} if payer else {}
+        self._boundary = secrets.token_hex(16).encode()
+        """Between the parts of requests: no file can hold it by chance."""
         self._there = there
         items = [Item(file, *uri.removeprefix("gs://").split("/", 1)) for file, uri in files]
         large = (item for item in items if item.file.size > SMALL)
@@ -162,9 +162,11 @@ class BulkUpload:
             data = file.read()
         told = urlencode({"uploadType": "multipart", "fields": "generation", **query})
         attributes = json.dumps({"name": item.name, "crc32c": checksum_text(google_crc32c.value(data))}).encode()
-        body = b"".join((_HEAD % (_BOUNDARY, attributes, _BOUNDARY), data, _TAIL))
+        head = _HEAD % (self._boundary, attributes, self._boundary)
+        body = b"".join((head, data, b"\r\n--%b--\r\n" % self._boundary))
+        parts = {"Content-Type": f"multipart/related; boundary={self._boundary.decode()}"}
         target = f"/upload/storage/v1/b/{quote(item.bucket)}/o?{told}"
-        return self._session.request("POST", target, body=body, headers={**self._headers, **_PARTS})
+        return self._session.request("POST", target, body=body, headers={**self._headers, **parts})
 
     def _is_there(self, item: Item, seen: Seen) -> bool:
         """Whether what is there equals the file: an earlier try of ours arrived, or somebody else was faster."""

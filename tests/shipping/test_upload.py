@@ -67,7 +67,7 @@ def test_the_same_content_under_another_name_is_a_hit(cloud: Dock, gcs: GcsServe
 def test_a_hit_of_several_data_costs_one_round_trip(cloud: Dock, gcs: GcsServer, folder: Path, tmp_path: Path) -> None:
     data = [Data(folder), Data(write(tmp_path / "one", {"x": b"x"}) / "x"), Data(folder, fuse=True)]
     cloud.ship(*data)
-    gcs.faults.latency = 0.3
+    gcs.faults.latency = 1.0
     gcs.faults.served.clear()
     cloud.ship(*data)
     assert {served.kind for served in gcs.faults.served} == {"stat"}
