@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_kinetic.clusters.access import Bearer
@@ -72,7 +74,8 @@ class GoogleRest:
         import httpx
 
         principal, url = self._principal(), f"{self._service.address}/{path}"
-        with httpx.Client(headers=_quota(principal), auth=Bearer(principal.tokens), timeout=TIMEOUT) as client:
+        auth = Bearer(principal.tokens)
+        with httpx.Client(headers=_quota(principal), auth=auth, timeout=TIMEOUT, verify=_tls()) as client:
             for pause in _pauses(method):
                 try:
                     response = client.request(method, url, params=params, json=body)
@@ -94,9 +97,8 @@ class GoogleRest:
         import httpx
 
         principal = await asyncio.to_thread(self._principal)
-        # Reading the system's authorities takes 20 ms.
-        client = await asyncio.to_thread(httpx.AsyncClient, auth=Bearer(principal.tokens), timeout=TIMEOUT)
-        async with client:
+        tls = await asyncio.to_thread(_tls)
+        async with httpx.AsyncClient(auth=Bearer(principal.tokens), timeout=TIMEOUT, verify=tls) as client:
             try:
                 response = await client.get(f"{self._service.address}/{path}", headers=_quota(principal))
             except httpx.HTTPError as error:
@@ -118,6 +120,14 @@ class GoogleRest:
             advice=f"Check the network between this machine and {host} (proxy, firewall), then retry;"
             " https://status.cloud.google.com says whether the service has trouble.",
         )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for the process: reading the authorities takes 20 ms."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _pauses(method: str) -> Iterator[float | None]:
