@@ -73,6 +73,19 @@ class TrialLayout:
         """Exists for a checkpoint that retention must leave alone."""
         return f"{self.pins}{checkpoint}"
 
+    @property
+    def metrics(self) -> str:
+        return f"{self.records}/metrics/"
+
+    def segment(self, attempt: int, number: int) -> str:
+        """Rows of one attempt's first host, in the order in which they were logged."""
+        return f"{self.metrics}a{attempt:04d}-p0/{number:08d}.jsonl"
+
+    @property
+    def summary(self) -> str:
+        """Rewritten: enough of all rows for charts."""
+        return f"{self.metrics}summary.json"
+
     def job(self, job_id: str) -> str:
         """Prefix (with final slash) of what is kept of one job after its clean-up."""
         return f"{self.records}/jobs/{job_id}/"

@@ -70,7 +70,7 @@ class Draft:
 
 
 class Saver:
-    """Saves for one attempt. One upload at a time; ``committed`` is called after each, by whoever made it."""
+    """Saves for one attempt. One upload at a time; ``before`` and ``committed`` are called around each commit."""
 
     def __init__(
         self,
@@ -78,12 +78,14 @@ class Saver:
         layout: TrialLayout,
         fence: Fence,
         attempt: int,
+        before: Callable[[], None],
         committed: Callable[[Name, Checkpoint], None],
     ) -> None:
         self._vault = vault
         self._layout = layout
         self._fence = fence
         self._attempt = attempt
+        self._before = before
         self._committed = committed
         self._sequence = itertools.count(1)
         self._previous: tuple[str, list[File]] = ("", [])
@@ -159,6 +161,7 @@ class Saver:
             created=now(),
             manifest_sha256=sha256(content).hexdigest(),
         )
+        self._before()
         self._fence.check()
         self._record(draft.name, checkpoint)
         self._previous = folder, files

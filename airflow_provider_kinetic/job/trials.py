@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from airflow_provider_kinetic.job import notice, phases, protocol
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.metrics import Metrics
 from airflow_provider_kinetic.job.notice import Notice
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.restoring import Restorer, Select
@@ -56,7 +57,7 @@ class Start:
             self.records.end(self.attempt, report)
 
 
-class Trial:
+class Trial(AbstractContextManager["Trial"]):
     """One attempt of a trial, from :func:`trial`. Close it, or use ``with``; in a job the runner does.
 
     Save from one process of the job, from any thread.
@@ -73,7 +74,8 @@ class Trial:
         layout = TrialLayout(output_dir)
         self._fence = Fence(self._vault, layout, self.attempt)
         self._shelf = Shelf(self._vault, layout, self._fence, keep)
-        self._saver = Saver(self._vault, layout, self._fence, self.attempt, self._committed)
+        self._metrics = Metrics(self._vault, layout, self.attempt, self._fence.holds)
+        self._saver = Saver(self._vault, layout, self._fence, self.attempt, self._metrics.flush, self._committed)
         self._saver.later(lambda: self._shelf.sweep(self.attempt))
         self._notice = Notice(os.environ)
         self._notice.listen()
@@ -112,6 +114,16 @@ class Trial:
             self._said = self._notice.heard()
         with self._saver.save(step, wait, metadata) as folder:
             yield folder
+
+    def log(self, metrics: Mapping[str, Any], *, step: int, group: str = "train") -> None:
+        """Remember a row; it is in the store within seconds, and before the next checkpoint is complete.
+
+        Rows of one group and step are one row. Costs some microseconds and never waits for the network.
+
+        :param metrics: numbers, bools and short texts by name; scalars of arrays too.
+        :raises TypeError: another value, or a step that is not a whole number.
+        """
+        self._metrics.log(metrics, step, group)
 
     def wait(self) -> None:
         """Until the checkpoint that is on its way is complete; raises what went wrong with it."""
@@ -177,15 +189,15 @@ class Trial:
         self.closed = True
         try:
             self._notice.ignore()
-            self._saver.close()
+            try:
+                self._saver.close()
+            finally:
+                self._metrics.close()
         except BaseException as failure:
             error = error or failure
             raise
         finally:
             self._start.end(_report(error))
-
-    def __enter__(self) -> Trial:
-        return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self.close(error)

@@ -25,6 +25,8 @@ KINDS = {
     r"\.kinetic/checkpoints/.+": "commit",
     r"\.kinetic/tombstones/.+": "tombstone",
     r"\.kinetic/pins/.+": "pin",
+    r"\.kinetic/metrics/.+jsonl": "segment",
+    r"\.kinetic/metrics/summary\.json": "summary",
     r"checkpoints/[^/]+": "data",
     r"checkpoints/[^/]+/manifest\.json": "manifest",
     r"checkpoints/[^/]+/.+": "file",
@@ -79,12 +81,15 @@ def main(uri: str, point: str = "", nth: str = "0", when: str = "") -> None:
     trial = Trial(uri, KEEP, Killing(uri, point, int(nth), when))  # type: ignore[arg-type]
     with trial.restore() as found:
         begun = found.step if found else 0
-    print("resumed", begun, flush=True)
+    print(f"resumed {begun}", flush=True)
     for step in range(begun + 1, begun + 13):
+        trial.log({"loss": loss(step)}, step=step)
+        if step % 2:
+            trial.log({"accuracy": step}, step=step, group="validation")
         with trial.save(step, wait=step % 3 > 0, loss=loss(step)) as folder:
             write(folder, files(step))
         if step % 3:
-            print("committed", step, flush=True)
+            print(f"committed {step}", flush=True)
     trial.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 import killed_training
 import pytest
 from checkpoint_files import read
-from killed_training import KEEP, files
+from killed_training import KEEP, files, loss
 
 from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.series import read_rows
 
 POINTS = [
     "write attempt",
@@ -23,6 +25,7 @@ POINTS = [
     "copy file",
     "send file",
     "write manifest",
+    "write segment",
     "list attempt",
     "write commit",
     "write tombstone",
@@ -58,9 +61,9 @@ def training(place, scratch):
 
 
 def told(output, word):
-    """The last number behind a word."""
-    found = [int(line.split()[1]) for line in output.splitlines() if line.startswith(word)]
-    return found[-1] if found else 0
+    """The last number behind a word; a line that was broken off says nothing."""
+    found = re.findall(rf"^{word} (\d+)\n", output, re.MULTILINE)
+    return int(found[-1]) if found else 0
 
 
 def check(place, committed):
@@ -73,6 +76,11 @@ def check(place, committed):
             assert read(found.path) == files(each.step)
     with trial.restore() as found:
         assert (found.step if found else 0) == max((each.step for each in checkpoints), default=0)
+    last = max((each.step for each in checkpoints), default=0)
+    rows = [row for row in read_rows(place.vault, place.layout) if row.step <= last]
+    trained = [(row.step, row.values) for row in rows if row.group == "train"]
+    assert trained == [(step, {"loss": loss(step)}) for step in range(1, last + 1)]
+    assert [row.step for row in rows if row.group == "validation"] == list(range(1, last + 1, 2))
     commits = {name.rpartition("/")[2][: -len(".json")] for name in place.names(".kinetic/checkpoints/")}
     data = set(place.vault.folders(f"{place.uri}/checkpoints"))
     assert data == commits == {each.name for each in checkpoints}

@@ -1,0 +1,150 @@
+"""Rows on their way from the training loop to the store.
+
+``log`` only remembers; a thread writes. An object store cannot append, so the thread rewrites a small object, the
+current segment, and begins another when it is large enough: what is sent stays close to what was logged
+(``checkpointing`` 1.5). Readers are some seconds behind; before a checkpoint is committed its rows are there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import operator
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.numbers import as_json
+from airflow_provider_kinetic.job.series import Row, Summary, read_rows
+from airflow_provider_kinetic.job.vaults import Vault
+
+EVERY = 10.0
+"""Seconds between two writes of a segment."""
+SUMMARY_EVERY = 30.0
+SEGMENT = 256 << 10
+"""Bytes from which on a segment is finished."""
+CALM = 1.0
+"""Seconds: Cloud Storage takes one write a second of one object."""
+LONGEST = 500
+"""Characters of a text."""
+
+_PLAIN = (float, int, bool)
+
+
+class Metrics:
+    """Of one attempt. :meth:`log` may be called from any thread and never waits for the network.
+
+    ``newest`` says whether the attempt is: only that one may write the summary.
+    """
+
+    def __init__(self, vault: Vault, layout: TrialLayout, attempt: int, newest: Callable[[], bool]) -> None:
+        self._vault = vault
+        self._layout = layout
+        self._attempt = attempt
+        self._newest = newest
+        self._pending: deque[Row] = deque()
+        self._segment = bytearray()
+        self._number = 1
+        self._unwritten = False
+        self._written_at = -CALM
+        self._fresh: list[Row] = []
+        """In the segment and not yet in the summary."""
+        self._summary: Summary | None = None
+        self._summarized_at = 0.0
+        self._writing = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._warned = False
+
+    def log(self, values: Mapping[str, Any], step: int, group: str) -> None:
+        """:raises TypeError: a value is not a number, bool or text, or the step not a whole number."""
+        kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
+        self._pending.append(Row(time.time(), operator.index(step), group, kept))
+        if self._thread is None:
+            self._begin()
+
+    def flush(self) -> None:
+        """All rows until now are in the store. Raises what the store raises; nothing is lost by that."""
+        with self._writing:
+            while self._pending or self._unwritten:
+                self._take()
+                self._vault.write(self._layout.segment(self._attempt, self._number), bytes(self._segment))
+                self._unwritten, self._written_at = False, time.monotonic()
+                if self._summary is not None:
+                    self._summary.add(self._fresh)
+                self._fresh.clear()
+                if len(self._segment) >= SEGMENT:
+                    self._next()
+
+    def close(self) -> None:
+        """Write what is left, and the last summary."""
+        if self._thread is None:
+            return
+        self._closing.set()
+        self._thread.join()
+        try:
+            self.flush()
+            self.summarize()
+        except Exception as error:  # the result of the training is worth more than its last rows
+            warnings.warn(f"The last metrics could not be written: {error}", stacklevel=3)
+
+    def summarize(self) -> None:
+        """The first one reads what earlier attempts have written, once."""
+        self._summarized_at = time.monotonic()
+        if not self._newest():
+            return
+        with self._writing:
+            if self._summary is None:
+                self._summary = Summary()
+                self._summary.add(read_rows(self._vault, self._layout))
+            content = {"v": protocol.VERSION, "attempt": self._attempt, **self._summary.to_dict()}
+        self._vault.write(self._layout.summary, json.dumps(content, separators=(",", ":")).encode())
+
+    def _take(self) -> None:
+        """Rows into the segment, until it is full."""
+        if self._segment and time.monotonic() - self._written_at < CALM and not self._unwritten:
+            self._next()
+        while self._pending and len(self._segment) < SEGMENT:
+            row = self._pending.popleft()
+            self._fresh.append(row)
+            self._segment += row.encode()
+            self._unwritten = True
+
+    def _next(self) -> None:
+        self._number += 1
+        self._segment.clear()
+
+    def _begin(self) -> None:
+        with self._writing:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="kinetic-metrics", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing.wait(EVERY):
+            try:
+                self.flush()
+                if time.monotonic() - self._summarized_at >= SUMMARY_EVERY:
+                    self.summarize()
+            except Exception as error:
+                self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            with contextlib.suppress(Warning):  # where warnings are errors, this thread must live on
+                warnings.warn(f"Metrics could not be written and are tried again: {error}", stacklevel=1)
+
+
+def _scalar(name: str, value: Any) -> Any:
+    plain = as_json(value) if not isinstance(value, float) else value
+    if isinstance(plain, str):
+        return plain[:LONGEST]
+    if isinstance(plain, (float, int)):
+        return plain
+    raise TypeError(f"{name!r} is a {type(value).__name__}: a metric is a number, a bool or a short text")
