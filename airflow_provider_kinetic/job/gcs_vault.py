@@ -22,6 +22,7 @@ from airflow_provider_kinetic.job.gcs import (
     _uploads,
 )
 from airflow_provider_kinetic.job.gcs_http import GcsError, Reply, Session
+from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.job.vaults import Hashed, Sent
 
 THREADS = 16
@@ -71,6 +72,18 @@ class GcsVault(GcsStorage):
             if progress["done"]:
                 return str(progress["resource"]["generation"])
             query["rewriteToken"] = progress["rewriteToken"]
+
+    def tail(self, uri: str, start: int) -> bytes:
+        """Of an object that only grows. The service's digest is of the whole and cannot be compared."""
+        target, headers = _object(uri, {"alt": "media"}), {"Range": f"bytes={start}-"}
+        reply = self._session.request("GET", target, headers=headers)
+        if reply.status == 404 and not _bucket_missing(reply):
+            raise ObjectMissing(uri)
+        if reply.status == 416:
+            return b""
+        if reply.status not in (200, 206):
+            raise _error("read", uri, reply)
+        return reply.data if reply.status == 206 else reply.data[start:]
 
     def folders(self, folder: str) -> list[str]:
         bucket, stem = _split(f"{folder}/")

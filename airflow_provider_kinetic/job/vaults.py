@@ -37,6 +37,9 @@ class Vault(Storage, Protocol):
     def copy(self, source: str, target: str, version: str) -> str | None:
         """The store copies ``source``; the copy's version. None: there is no such object of that version any more."""
 
+    def tail(self, uri: str, start: int) -> bytes:
+        """The bytes from ``start`` on; empty where there are none. Raises :class:`ObjectMissing`."""
+
     def folders(self, folder: str) -> list[str]:
         """Names of what lies directly below ``folder`` (no final ``/``) and holds something, finished or not."""
 
@@ -93,6 +96,11 @@ class FileVault(FileStorage):
         except (FileNotFoundError, NotADirectoryError, ObjectMissing):
             return None
         return _version(uri_to_path(target).stat())
+
+    def tail(self, uri: str, start: int) -> bytes:
+        with self.open(uri) as stream:
+            stream.seek(start)
+            return stream.read()
 
     def folders(self, folder: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(uri_to_path(folder)) as entries:
