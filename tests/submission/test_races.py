@@ -218,7 +218,9 @@ def test_a_retry_after_the_record_alone_submits_under_the_same_id(shop, submitte
     assert value(shop, submitted.handle) == "first"
 
 
-@pytest.mark.parametrize("sent", [set(), {"requirements.txt"}, {"handle"}, {"requirements.txt", "handle"}], ids=str)
+@pytest.mark.parametrize(
+    "sent", [set(), {"requirements.txt"}, {"handle.json"}, {"requirements.txt", "handle.json"}], ids=str
+)
 @pytest.mark.parametrize("later", ["scipy\n", None])
 def test_the_job_installs_the_requirements_that_are_there(cloud_shop, sent, later):
     """A try dies in a prebuilt image's submission, the task's requirements are edited, the next try goes on."""
@@ -231,9 +233,12 @@ def test_the_job_installs_the_requirements_that_are_there(cloud_shop, sent, late
         identity = TaskIdentity("shop", "job", "run_1")
         return Submitter(ports, hook.target, Work(function, (), {}, spec, identity, 1, {}), memory, [])
 
-    broken: Any = Broken(hook.ports.store, sent)
+    broken: Any = Broken(hook.ports.store, {name.removesuffix(".json") for name in sent})
     with pytest.raises(StoreError):
         submitting(replace(hook.ports, store=broken), "numpy\n").submit()
+    prefix = f"{hook.target.store_root}/{memory.record.job_id}"
+    for name in sent:  # what is under way when another part fails is not waited for
+        until(lambda uri=f"{prefix}/{name}": hook.ports.store.stat(uri) is not None)
 
     handle = submitting(hook.ports, later).submit().handle
 
