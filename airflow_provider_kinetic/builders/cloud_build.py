@@ -108,7 +108,7 @@ class CloudImageBuilder:
         return self._reporter.answer(build, self._services.builds.look(build.place, build.id))
 
     async def look(self, build: Build) -> BuildStatus:
-        """:meth:`status` for event loops: asked without a thread; a failure is looked into in one."""
+        """:meth:`status` for event loops: the request is awaited, a failure is looked into in a thread."""
         found = await self._services.look(build.place, build.id)
         return await asyncio.to_thread(self._reporter.answer, build, found)
 

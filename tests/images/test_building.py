@@ -9,14 +9,19 @@ import tarfile
 from typing import Any
 
 import pytest
+from google.api_core.exceptions import NotFound
 from google_apis_builds import GoogleBuilds
 
 from airflow_provider_kinetic.builders import cloud_build_status
 from airflow_provider_kinetic.builders.cloud_build import CloudImageBuilder
 from airflow_provider_kinetic.builders.cloud_build_request import source_archive
+from airflow_provider_kinetic.hooks.cloud_build import KineticCloudBuildAsyncHook
 from airflow_provider_kinetic.hooks.gcs import KineticGCSHook
-from airflow_provider_kinetic.model.errors import ConfigurationError, ImageError, QuotaExceeded
-from airflow_provider_kinetic.model.images import Build, BuildState
+from airflow_provider_kinetic.lifecycle.building import Inspect
+from airflow_provider_kinetic.lifecycle.ports import Ports
+from airflow_provider_kinetic.model.errors import ConfigurationError, ImageError, InfrastructureError, QuotaExceeded
+from airflow_provider_kinetic.model.images import Build, BuildState, BuildStatus
+from airflow_provider_kinetic.triggers import builds
 
 BUCKET = "acme-kn-trainer-jobs"
 POOL = "projects/acme/locations/europe-west1/workerPools/big"
@@ -175,3 +180,37 @@ def test_named_and_prebuilt_images_ask_nobody(builder: CloudImageBuilder, google
     with pytest.raises(ConfigurationError, match="prebuilt"):
         builder.prebuilt("cpu")
     assert not google.asked
+
+
+def test_the_provider_s_own_interface_answers_too(builder: CloudImageBuilder) -> None:
+    build, hook = start(builder), KineticCloudBuildAsyncHook(gcp_conn_id="gcp")
+    found = asyncio.run(hook.get_cloud_build(build.id, project_id="acme"))
+    assert (found.id, found.status.name, found.images[0]) == (build.id, "QUEUED", build.uri)
+    with pytest.raises(NotFound):
+        asyncio.run(hook.get_cloud_build("unknown", project_id="acme"))
+
+
+def test_an_event_loop_is_told_what_is_wrong(
+    builder: CloudImageBuilder, google: GoogleBuilds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = start(builder)
+    google.forbidden.add("cloudbuild.builds.get")
+    with pytest.raises(ImageError, match="may not look at builds") as caught:
+        asyncio.run(builder.look(build))
+    assert "roles/cloudbuild.builds.editor" in caught.value.advice
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD", "http://127.0.0.1:9")
+    for look in (lambda: asyncio.run(builder.look(build)), lambda: builder.status(build)):
+        with pytest.raises(InfrastructureError, match="Cloud Build does not answer") as away:
+            look()
+        assert not isinstance(away.value, ImageError)
+
+
+def test_triggers_share_one_look(builder: CloudImageBuilder, google: GoogleBuilds) -> None:
+    build = start(builder)
+    ports = Ports(cluster=None, store=None, builder=builder)  # type: ignore[arg-type]
+
+    async def ask() -> list[BuildStatus]:
+        return await asyncio.gather(*(builds.status(ports, Inspect(build, poll=5.0)) for _ in range(50)))
+
+    assert {status.state for status in asyncio.run(ask())} == {BuildState.QUEUED}
+    assert google.asked["builds.get"] == 1
