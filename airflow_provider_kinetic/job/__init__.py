@@ -17,6 +17,7 @@ _HOME = {
     "Trial": ".trials",
     "Keep": ".retention",
     "Checkpoint": ".checkpoints",
+    "export_tensorboard": ".tensorboard",
     "Preempted": "..model.errors",
     "Superseded": "..model.errors",
     "CheckpointCorrupt": "..model.errors",

@@ -31,7 +31,12 @@ def as_number(value: Any) -> float | None:
     """Back from JSON; None for what is no number."""
     if isinstance(value, str):
         return _WORDS.get(value)
-    return float(value) if isinstance(value, (int, float)) else None
+    if not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an int has no largest value
+        return math.inf if value > 0 else -math.inf
 
 
 def _float(value: float) -> float | str:
