@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import repeat
 
 from airflow_provider_kinetic.packaging.crew import Crew
 from airflow_provider_kinetic.packaging.data_tree import DataFile, DataTree, changed, refusal
@@ -27,7 +26,7 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """A pipe that has taken a file's place is opened at once."""
 _BATCH = 64
 _BATCHES_OF_PROCESS = 16
-"""So many at once: some milliseconds of work, because our side has to wait for Python's lock in between."""
+"""At least so many at once: some milliseconds of work, because our side has to wait for Python's lock in between."""
 _MAX_WORKERS = 32
 _WORTH_A_PROCESS = 4_000
 """Small files, for each process: fewer are read in the time that it takes to start."""
@@ -127,36 +126,33 @@ class _Reading:
 
     def _work_by_process(self) -> None:
         """What a process cannot be had for, or cannot read, is read here."""
-        files, counts, batch = self._tree.files, self._count(), list[int]()
+        counts, batch = self._count(), list[int]()
         with suppress(OSError, EOFError), HashProcess(str(self._tree.root)) as process:
             self._processes.append(process)
-            while batch := self._next(self._small, _BATCHES_OF_PROCESS):
-                self._take(batch, process.rows(files[index].relative for index in batch), counts)
+            while batch := self._next(self._small, max(_BATCHES_OF_PROCESS, len(self._small) // (2 * cores()))):
+                files = [self._tree.files[index] for index in batch]
+                self._take(batch, files, _unchanged(files, process.rows(file.relative for file in files)), counts)
         self._work(deque([batch] if batch else []))
 
-    def _take(self, batch: list[int], rows: Iterable[Row], counts: list[int]) -> None:
-        for index, (digest, size, mtime_ns, inode) in zip(batch, rows, strict=True):
-            file = self._tree.files[index]
-            if (size, mtime_ns, inode) == (file.size, file.mtime_ns, file.inode):
-                self._digests[index] = digest
-                counts[1] += size
-            else:
-                self._digests[index] = self._digest(file, memoryview(bytearray(CHUNK)), counts)
-            counts[0] += 1
-
     def _work(self, batches: deque[list[int]]) -> None:
-        counts, files = self._count(), self._tree.files
-        view = memoryview(bytearray(CHUNK))
+        counts, view = self._count(), memoryview(bytearray(CHUNK))
         while batch := self._next(batches):
-            small = files[batch[0]].size < CHUNK
-            digests = _digests_of_small(files[index] for index in batch) if small else repeat(None)
-            for index, digest in zip(batch, digests, strict=False):
-                if digest is None:
-                    digest = self._digest(files[index], view, counts)
-                else:
-                    counts[1] += files[index].size
-                self._digests[index] = digest
+            files = [self._tree.files[index] for index in batch]
+            if files[0].size < CHUNK:
+                self._take(batch, files, _digests_of_small(files), counts)
+                continue
+            for index, file in zip(batch, files, strict=True):
+                self._digests[index] = self._digest(file, view, counts)
                 counts[0] += 1
+
+    def _take(
+        self, batch: list[int], files: list[DataFile], digests: Iterable[bytes | None], counts: list[int]
+    ) -> None:
+        """Digests of small files; where there is none, the file is read once more, and carefully."""
+        for index, file, digest in zip(batch, files, digests, strict=True):
+            self._digests[index] = digest or self._digest(file, memoryview(bytearray(CHUNK)), [0, 0])
+        counts[0] += len(files)
+        counts[1] += sum(file.size for file in files)
 
     def _next(self, batches: deque[list[int]], count: int = 1) -> list[int]:
         """None are left when it is empty."""
@@ -212,6 +208,11 @@ def _digests_of_small(files: Iterable[DataFile]) -> Iterator[bytes | None]:
             continue
         unchanged = (now.st_size, now.st_mtime_ns, now.st_ino) == (size, mtime_ns, inode)
         yield sha256(relative.encode() + b"\0" + data).digest() if unchanged and len(data) == size else None
+
+
+def _unchanged(files: Iterable[DataFile], rows: Iterable[Row]) -> Iterator[bytes | None]:
+    for (_, _, size, mtime_ns, _, inode), (digest, *found) in zip(files, rows, strict=True):
+        yield digest if found == [size, mtime_ns, inode] else None
 
 
 def _batches(files: Sequence[DataFile], missing: list[int]) -> tuple[deque[list[int]], deque[list[int]]]:
