@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
-from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
+from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
 from airflow_provider_kinetic.hooks.task import XCOM_BUILD, push_image
@@ -192,22 +192,18 @@ class KineticBuildImageOperator(ImageWaiter):
         if found := ports.builder.find(wanted):
             return found
         waiting = self.waiting(context, defers=self.deferrable)
-        try:
+        with self.ending_builds():
             build = images.begin(ports, root, wanted, waiting, self._say)
+            if self._killed:  # it came before there was a build
+                raise Killed("The task was killed while its image was demanded.")
             if self.deferrable:
                 self._defer(context, build)
             return images.finish(ports, root, build, waiting, self._say)
-        except AirflowTaskTimeout:
-            self.abandon()
-            raise
 
     def _defer(self, context: Context, build: Build) -> None:
         from airflow_provider_kinetic.hooks.settings import load_settings
         from airflow_provider_kinetic.triggers.build import KineticBuildTrigger
 
-        if self._killed:  # it came before there was a build
-            self.abandon()
-            raise Killed("The task was killed while its image was demanded.")
         timeout = self._timeout(context)
         trigger = KineticBuildTrigger(
             build=build.to_dict(),

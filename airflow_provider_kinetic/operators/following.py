@@ -56,7 +56,10 @@ class JobFollower(Interruptible):
         raise NotImplementedError
 
     def timed_out(self, context: Context, handle: JobHandle, status: JobStatus) -> None:
-        """A deadline has passed, or the job could not be created; the task fails after this."""
+        """A deadline has passed; the task fails after this."""
+
+    def not_created(self, context: Context, handle: JobHandle) -> None:
+        """The job could not be created; the task fails after this."""
 
     def follow(
         self, context: Context, handle: JobHandle, status: JobStatus | None = None, pending: Pending | None = None
@@ -104,7 +107,7 @@ class JobFollower(Interruptible):
         self._ti = ti = context["ti"]
         handle, outcome = self._own_job(context), Outcome.from_dict(event or {})
         if outcome.error is not None:
-            self._never_came(context, handle, outcome)
+            self.not_created(context, handle)
             raise outcome.error
         if not outcome.cursor:  # this life of the trigger showed nothing; an earlier one may have
             found = ti.xcom_pull(key=XCOM_LOG_CURSOR, task_ids=self.task_id, map_indexes=ti.map_index)
@@ -122,11 +125,6 @@ class JobFollower(Interruptible):
                 hook.cancel(handle, by="the trigger failed")
                 self._cancel_build(context, hook)
             raise
-
-    def _never_came(self, context: Context, handle: JobHandle, outcome: Outcome) -> None:
-        """The next try sends everything anew, under another id: what was wrong may have been corrected meanwhile."""
-        KineticHook.of(handle, self.kinetic_conn_id).disown(handle, by="the job could not be created")
-        self.timed_out(context, handle, outcome.status)
 
     def _cancel_build(self, context: Context, hook: KineticHook) -> None:
         """The build of the job's image, if this task started it and it still runs."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_kinetic.hooks.task import push_build
 from airflow_provider_kinetic.links.build import push_build_link
-from airflow_provider_kinetic.operators.interruptible import Interruptible
+from airflow_provider_kinetic.operators.interruptible import Interruptible, Killed
 from airflow_provider_kinetic.operators.killing import goes_on, is_last_try
 
 if TYPE_CHECKING:
@@ -50,8 +54,24 @@ class ImageWaiter(Interruptible):
     def on_kill(self) -> None:
         """Take the build down with the task, unless another try goes on with it."""
         super().on_kill()
-        if self._build is not None and (is_last_try(self._ti) or not goes_on(self._ti)):
+        if self._build is not None and self._taken_away():
             self.abandon()
+
+    @contextmanager
+    def ending_builds(self) -> Iterator[None]:
+        """What is waited for in here ends with the task's time, and with a task that was killed before it began."""
+        try:
+            yield
+        except AirflowTaskTimeout:
+            self.abandon()
+            raise
+        except Killed:
+            if self._build is not None and self._taken_away():
+                self.abandon()
+            raise
+
+    def _taken_away(self) -> bool:
+        return is_last_try(self._ti) or not goes_on(self._ti)
 
     def abandon(self) -> None:
         """Cancel the build that is waited for, if this task started it.

@@ -13,8 +13,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk.exceptions import AirflowTaskTimeout
-
 from airflow_provider_kinetic.hooks.kinetic import DEFAULT_CONN_ID, KineticHook
 from airflow_provider_kinetic.hooks.task import describe, identity_of, push_handle
 from airflow_provider_kinetic.links.build import BUILD_LINK
@@ -206,7 +204,7 @@ class KineticJobOperator(ImageWaiter):
 
         self.check_parameters()
         work = self._work(context)
-        try:
+        with self.ending_builds():
             submitted = ensure(
                 self.hook.ports,
                 self.hook.target,
@@ -216,9 +214,6 @@ class KineticJobOperator(ImageWaiter):
                 reach=lambda handle: KineticHook.of(handle, self.kinetic_conn_id).ports,
                 waiting=self.waiting(context, defers=defers),
             )
-        except AirflowTaskTimeout:
-            self.abandon()
-            raise
         if submitted.pending is None:
             self._build = None  # there is none any more that could be cancelled
         self.announce(context, submitted.handle)

@@ -127,6 +127,25 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
         if self._policy() == "always":
             self._clean(context, KineticHook.of(handle, self.kinetic_conn_id), handle, status)
 
+    def not_created(self, context: Context, handle: JobHandle) -> None:
+        """The next try sends everything anew, under another id: what was wrong may have been corrected meanwhile."""
+        from airflow_provider_kinetic.model.errors import KineticError
+        from airflow_provider_kinetic.model.status import JobState, JobStatus
+
+        hook = KineticHook.of(handle, self.kinetic_conn_id)
+        try:
+            hook.disown(handle, by="it could not be created")
+        except KineticError as error:
+            self.log.warning("Job %s was not given up: %s", handle.job_id, error)
+        if self._policy() != "never":
+            self._clean(context, hook, handle, JobStatus(JobState.NOT_FOUND))
+
+    def _taken_down(self, handle: JobHandle) -> bool:
+        taken = super()._taken_down(handle)
+        if taken:
+            self.abandon()
+        return taken
+
     def _policy(self) -> str:
         """Attached jobs belong to somebody else and are cleaned only when that was asked for."""
         from airflow_provider_kinetic.hooks.settings import load_settings

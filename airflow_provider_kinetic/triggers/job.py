@@ -166,11 +166,14 @@ class KineticJobTrigger(GuardedTrigger):
         from airflow_provider_kinetic.lifecycle import cleanup
         from airflow_provider_kinetic.model.status import JobState
 
-        state = ports.cluster.status(handle).state
-        to_come = self.create is not None and state is JobState.NOT_FOUND
-        if to_come or not state.terminal:
-            cleanup.cancel(ports, handle, by="the task was cleared, failed or marked from outside")
-            self.log.info("Job %s cancelled", handle.job_id)
-        if to_come and self._build is not None and self._build.started_by_us:
-            ports.builder.cancel(self._build)
-            self.log.info("The build of image %s, which this task started, is cancelled", self._build.tag)
+        state = JobState.NOT_FOUND
+        try:
+            state = ports.cluster.status(handle).state
+            to_come = self.create is not None and state is JobState.NOT_FOUND
+            if to_come or not state.terminal:
+                cleanup.cancel(ports, handle, by="the task was cleared, failed or marked from outside")
+                self.log.info("Job %s cancelled", handle.job_id)
+        finally:  # whether the cluster answers or not
+            if state is JobState.NOT_FOUND and self._build is not None and self._build.started_by_us:
+                ports.builder.cancel(self._build)
+                self.log.info("The build of image %s, which this task started, is cancelled", self._build.tag)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +16,7 @@ from image_shop import KEY, WAITS, Place
 from project import until
 
 from airflow_provider_kinetic.job.storage import uri_to_path
-from airflow_provider_kinetic.model.errors import ConfigurationError, ImageError, JobTimeout
+from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, ImageError, JobTimeout
 from airflow_provider_kinetic.model.images import Build
 from airflow_provider_kinetic.model.status import JobState
 
@@ -156,6 +159,7 @@ def test_a_failed_build_fails_the_task_and_a_retry_builds_anew(place: Place, def
     assert "no matching distribution for sixx" in failed.error.summary
     assert place.workshop.builds[0][0] in failed.error.advice, "the log's address"
     assert place.shop.calls == []
+    assert place.shop.artifacts == ["_images"], "nobody has a use for what was sent"
 
     place.build_quickly()
     again = place.shop.again(failed)
@@ -322,3 +326,38 @@ class _Lost:
         if uri.endswith(f"/{self._name}"):
             raise KeyboardInterrupt("lost")
         self._store.write(uri, data, if_absent=if_absent)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_task_that_is_killed_while_its_build_is_started_cancels_it(place: Place, deferrable: bool) -> None:
+    """The signal comes when nobody knows of a build yet."""
+
+    class Killing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(place.workshop, name)
+
+        def start(self, *args: Any, **kwargs: Any) -> Build:
+            build = place.workshop.start(*args, **kwargs)
+            place.shop.db.rows[KEY].state = "failed"
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+            return build
+
+    place.equip(Killing())
+    place.task(deferrable=deferrable)
+    result = place.shop.run()
+    assert result.state == "failed"
+    assert result.deferrals == []
+    assert place.workshop.states == ["CANCELLED"]
+    assert place.shop.ports.cluster.list() == []
+
+
+def test_a_build_ends_with_its_task_also_where_the_cluster_does_not_answer(place: Place) -> None:
+    class Silent:
+        def status(self, _: Any) -> Any:
+            raise ClusterError("silence")
+
+    place.start(place.task(deferrable=True))
+    place.shop.refit(lambda ports: replace(ports, cluster=Silent()))
+    _take_away(place, "failed")
+    assert place.workshop.states == ["CANCELLED"]
