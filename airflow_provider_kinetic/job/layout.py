@@ -81,10 +81,19 @@ class TrialLayout:
         """Rows of one attempt's first host, in the order in which they were logged."""
         return f"{self.metrics}a{attempt:04d}-p0/{number:08d}.jsonl"
 
+    def rest(self, attempt: int, number: int) -> str:
+        """Rows that the worker could not send; its supervisor did."""
+        return f"{self.metrics}a{attempt:04d}-p0/rest-{number:04d}.jsonl"
+
     @property
     def summary(self) -> str:
         """Rewritten: enough of all rows for charts."""
         return f"{self.metrics}summary.json"
+
+    @property
+    def heartbeat(self) -> str:
+        """Overwritten while an attempt runs."""
+        return f"{self.records}/heartbeat.json"
 
     def job(self, job_id: str) -> str:
         """Prefix (with final slash) of what is kept of one job after its clean-up."""

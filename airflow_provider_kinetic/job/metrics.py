@@ -1,8 +1,9 @@
 """Rows on their way from the training loop to the store.
 
-``log`` only remembers; a thread writes. An object store cannot append, so the thread rewrites a small object, the
-current segment, and begins another when it is large enough: what is sent stays close to what was logged
-(``checkpointing`` 1.5). Readers are some seconds behind; before a checkpoint is committed its rows are there.
+``log`` only remembers, in a job also in a file that outlives the process; a thread writes. An object store cannot
+append, so the thread rewrites a small object, the current segment, and begins another when it is large enough: what is
+sent stays close to what was logged (``checkpointing`` 1.5). Readers are some seconds behind; before a checkpoint is
+committed its rows are there.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.numbers import as_json
-from airflow_provider_kinetic.job.series import Row, Summary, read_rows
+from airflow_provider_kinetic.job.series import Row, read_rows
+from airflow_provider_kinetic.job.spool import Spool
+from airflow_provider_kinetic.job.summary import Summary
 from airflow_provider_kinetic.job.vaults import Vault
 
 EVERY = 10.0
@@ -39,15 +43,21 @@ _PLAIN = (float, int, bool)
 class Metrics:
     """Of one attempt. :meth:`log` may be called from any thread and never waits for the network.
 
-    ``newest`` says whether the attempt is: only that one may write the summary.
+    :param newest: says whether the attempt is: only that one may write the summary.
+    :param spool: folder that the supervisor looks into; None where there is none.
     """
 
-    def __init__(self, vault: Vault, layout: TrialLayout, attempt: int, newest: Callable[[], bool]) -> None:
+    def __init__(
+        self, vault: Vault, layout: TrialLayout, attempt: int, newest: Callable[[], bool], spool: Path | None = None
+    ) -> None:
         self._vault = vault
         self._layout = layout
         self._attempt = attempt
         self._newest = newest
-        self._pending: deque[Row] = deque()
+        self.step: int | None = None
+        """The last one that was logged."""
+        self._spool = Spool(spool)
+        self._pending: deque[tuple[Row, bytes]] = deque()
         self._segment = bytearray()
         self._number = 1
         self._unwritten = False
@@ -64,13 +74,20 @@ class Metrics:
     def log(self, values: Mapping[str, Any], step: int, group: str) -> None:
         """:raises TypeError: a value is not a number, bool or text, or the step not a whole number."""
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
-        self._pending.append(Row(time.time(), operator.index(step), group, kept))
+        self.step = operator.index(step)
+        row = Row(time.time(), self.step, group, kept, self._attempt)
+        line = row.encode()
+        self._pending.append((row, line))
+        self._spool.append(line)
         if self._thread is None:
             self._begin()
 
     def flush(self) -> None:
         """All rows until now are in the store. Raises what the store raises; nothing is lost by that."""
         with self._writing:
+            if not self._pending and not self._unwritten:
+                return
+            self._spool.turn()
             while self._pending or self._unwritten:
                 self._take()
                 self._vault.write(self._layout.segment(self._attempt, self._number), bytes(self._segment))
@@ -80,6 +97,7 @@ class Metrics:
                 self._fresh.clear()
                 if len(self._segment) >= SEGMENT:
                     self._next()
+            self._spool.clear()
 
     def close(self) -> None:
         """Write what is left, and the last summary."""
@@ -89,19 +107,19 @@ class Metrics:
         self._thread.join()
         try:
             self.flush()
+            self._spool.close()
             self.summarize()
         except Exception as error:  # the result of the training is worth more than its last rows
             warnings.warn(f"The last metrics could not be written: {error}", stacklevel=3)
 
     def summarize(self) -> None:
-        """The first one reads what earlier attempts have written, once."""
+        """The first one reads what earlier attempts have written; so does one after rows that replace theirs."""
         self._summarized_at = time.monotonic()
         if not self._newest():
             return
         with self._writing:
-            if self._summary is None:
-                self._summary = Summary()
-                self._summary.add(read_rows(self._vault, self._layout))
+            if self._summary is None or self._summary.overlaps:
+                self._summary = Summary(self._attempt, read_rows(self._vault, self._layout))
             content = {"v": protocol.VERSION, "attempt": self._attempt, **self._summary.to_dict()}
         self._vault.write(self._layout.summary, json.dumps(content, separators=(",", ":")).encode())
 
@@ -110,9 +128,9 @@ class Metrics:
         if self._segment and time.monotonic() - self._written_at < CALM and not self._unwritten:
             self._next()
         while self._pending and len(self._segment) < SEGMENT:
-            row = self._pending.popleft()
+            row, line = self._pending.popleft()
             self._fresh.append(row)
-            self._segment += row.encode()
+            self._segment += line
             self._unwritten = True
 
     def _next(self) -> None:

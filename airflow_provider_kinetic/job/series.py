@@ -8,19 +8,22 @@ rows replace those of earlier attempts.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from airflow_provider_kinetic.job.checkpoints import in_parallel, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.lineage import Lineage
-from airflow_provider_kinetic.job.numbers import as_json, as_number
-from airflow_provider_kinetic.job.storage import ObjectMissing, Storage
+from airflow_provider_kinetic.job.numbers import as_json
+from airflow_provider_kinetic.job.storage import Entry, ObjectMissing
+from airflow_provider_kinetic.job.vaults import Vault
 
-POINTS = 1000
-"""At most so many of one curve are in a summary."""
+_SEGMENT = re.compile(r"a(\d+)-p0/[^/]+\.jsonl")
+_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Row(NamedTuple):
@@ -32,123 +35,106 @@ class Row(NamedTuple):
     group: str
     values: Mapping[str, Any]
     """Numbers, bools and short texts; NaN and infinities as in JSON (``numbers``)."""
+    attempt: int = 0
+    """The one that wrote it, where that is known."""
 
     def encode(self) -> bytes:
-        content = {"t": round(self.time, 3), "s": self.step, "g": self.group, "m": as_json(self.values)}
-        return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+        """One line. This is what a call of ``log`` costs in a job, so it is done in one go."""
+        try:
+            values = _ENCODE(self.values)
+        except ValueError:
+            values = _ENCODE(as_json(self.values))
+        return f'{{"t":{self.time:.3f},"s":{self.step},"g":{_ENCODE(self.group)},"m":{values}}}\n'.encode()
 
 
-def decode(data: bytes) -> Iterator[Row]:
+def decode(data: bytes, attempt: int = 0) -> Iterator[Row]:
     """Rows of a segment. Lines that are not rows are passed over: a newer version may write others."""
     for line in data.splitlines():
         try:
             content = json.loads(line)
-            yield Row(float(content["t"]), int(content["s"]), str(content["g"]), dict(content["m"]))
+            yield Row(float(content["t"]), int(content["s"]), str(content["g"]), dict(content["m"]), attempt)
         except (ValueError, KeyError, TypeError):
             continue
 
 
 def told(lineage: Lineage, written: Mapping[int, Sequence[Row]]) -> list[Row]:
-    """Rows that count, by step, each once. ``written`` has them by attempt."""
+    """Rows that count, by step, those of one group and step as one. ``written`` has them by attempt.
+
+    Groups are cut on their own, because they may count their steps differently: batches here, epochs there.
+    """
     first_of: dict[str, float] = {}
-    kept: list[Row] = []
+    kept: list[list[Row]] = []
     for attempt in sorted(lineage.shares, reverse=True):
-        first = min(first_of.values(), default=math.inf)
         rows = [
             row
             for row in written.get(attempt, ())
-            if lineage.shows_row(attempt, row.step)
-            and row.step <= first
-            and row.step < first_of.get(row.group, math.inf)
+            if lineage.shows_row(attempt, row.step) and row.step <= first_of.get(row.group, math.inf)
         ]
         for row in rows:
             first_of[row.group] = min(first_of.get(row.group, math.inf), row.step)
-        kept += _once(rows)
-    return sorted(kept, key=lambda row: row.step)
+        kept.append(rows)
+    return sorted(_once(itertools.chain(*reversed(kept))), key=lambda row: row.step)
 
 
-def _once(rows: Iterable[Row]) -> list[Row]:
-    """Rows of one attempt: those of one group and step become one, in which the later value of a name counts."""
+def _once(rows: Iterable[Row]) -> Iterable[Row]:
+    """Rows of one group and step become one, in which the later value of a name counts."""
     merged: dict[tuple[str, int], Row] = {}
     for row in rows:
         before = merged.get((row.group, row.step))
-        values = {**before.values, **row.values} if before else row.values
-        merged[row.group, row.step] = row._replace(values=values)
-    return list(merged.values())
+        merged[row.group, row.step] = row._replace(values={**before.values, **row.values}) if before else row
+    return merged.values()
 
 
-def read_rows(storage: Storage, layout: TrialLayout) -> list[Row]:
-    """All that count, of the first host of each attempt. Three round trips."""
-    lineage = Lineage.of(survey(storage, layout).starts)
-    segments: list[tuple[int, str]] = []
-    for uri in storage.list(layout.metrics):
-        folder, _, name = uri[len(layout.metrics) :].partition("/")
-        number = folder[1:-3]
-        if name.endswith(".jsonl") and folder.endswith("-p0") and number.isdecimal():
-            segments.append((int(number), uri))
-    wanted = [each for each in segments if each[0] in lineage.shares]
-    written: dict[int, list[Row]] = {}
-    for (attempt, _), rows in zip(wanted, in_parallel(lambda each: _segment(storage, each[1]), wanted)):
-        written.setdefault(attempt, []).extend(rows)
-    return told(lineage, written)
+class Series:
+    """Reads the rows of a trial as often as one likes: each time only what is new is fetched."""
 
+    def __init__(self, vault: Vault, layout: TrialLayout) -> None:
+        self._vault = vault
+        self._layout = layout
+        self._starts: Mapping[int, Mapping[str, Any]] = {}
+        self._read: dict[str, int] = {}
+        """Bytes by name of segment."""
+        self._written: dict[int, dict[str, list[Row]]] = {}
+        """By attempt and name of segment."""
 
-def _segment(storage: Storage, uri: str) -> list[Row]:
-    try:
-        return list(decode(storage.read(uri)))
-    except ObjectMissing:
-        return []
-
-
-class Curve:
-    """One name of one group: figures of all its values, and a thinned line to draw."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.last: Any = None
-        self.least = math.inf
-        self.most = -math.inf
-        self._points: list[tuple[int, Any]] = []
-        self._end: tuple[int, Any] = (0, None)
-        self._stride = 1
-
-    def add(self, step: int, value: Any) -> None:
-        number = as_number(value)
-        if number is not None and not math.isnan(number):
-            self.least, self.most = min(self.least, number), max(self.most, number)
-        self.last = value
-        if self.count % self._stride == 0:
-            self._points.append((step, value))
-            if len(self._points) > POINTS // 2:
-                self._points, self._stride = self._points[::2], self._stride * 2
-        self.count += 1
-        self._end = (step, value)
-
-    def to_dict(self) -> dict[str, Any]:
-        points = self._points if self._points[-1] == self._end else [*self._points, self._end]
-        known = self.least <= self.most
-        return {
-            "count": self.count,
-            "last": as_json(self.last),
-            "min": as_json(self.least) if known else None,
-            "max": as_json(self.most) if known else None,
-            "points": as_json(points),
+    def rows(self) -> list[Row]:
+        """All that count, of the first host of each attempt. Three round trips; two when nothing is new."""
+        looks: list[Callable[[], Any]] = [
+            self._survey,
+            lambda: list(self._vault.tree(self._layout.metrics.rstrip("/"))),
+        ]
+        self._starts, entries = in_parallel(lambda look: look(), looks)
+        lineage = Lineage.of(self._starts)
+        grown = []
+        for entry in entries:
+            match = _SEGMENT.fullmatch(entry.name)
+            if match and int(match[1]) in lineage.shares and entry.size > self._read.get(entry.name, 0):
+                grown.append((int(match[1]), entry))
+        in_parallel(lambda each: self._fetch(*each), grown)
+        written = {
+            attempt: [row for _, rows in sorted(segments.items()) for row in rows]
+            for attempt, segments in list(self._written.items())
         }
+        return told(lineage, written)
+
+    def _survey(self) -> Mapping[int, Mapping[str, Any]]:
+        return survey(self._vault, self._layout, self._starts).starts
+
+    def _segments(self) -> list[Entry]:
+        return list(self._vault.tree(self._layout.metrics.rstrip("/")))
+
+    def _fetch(self, attempt: int, entry: Entry) -> None:
+        """A segment only grows. What follows its last line end is left for the next time."""
+        known = self._read.get(entry.name, 0)
+        try:
+            data = self._vault.tail(entry.uri, known) if known else self._vault.read(entry.uri)
+        except ObjectMissing:
+            return
+        end = data.rfind(b"\n") + 1
+        self._written.setdefault(attempt, {}).setdefault(entry.name, []).extend(decode(data[:end], attempt))
+        self._read[entry.name] = known + end
 
 
-class Summary:
-    """Enough of a trial's rows for charts, in one small object."""
-
-    def __init__(self) -> None:
-        self._curves: dict[str, Curve] = {}
-        self._step = 0
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """In the order of steps."""
-        for row in rows:
-            self._step = max(self._step, row.step)
-            for name, value in row.values.items():
-                self._curves.setdefault(f"{row.group}/{name}", Curve()).add(row.step, value)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"step": self._step, "series": {name: curve.to_dict() for name, curve in sorted(self._curves.items())}}
+def read_rows(vault: Vault, layout: TrialLayout) -> list[Row]:
+    """All rows that count, once."""
+    return Series(vault, layout).rows()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_kinetic.job import metrics
 from airflow_provider_kinetic.job.lineage import Lineage
-from airflow_provider_kinetic.job.series import POINTS, Row, Summary, decode, read_rows, told
+from airflow_provider_kinetic.job.series import Row, decode, read_rows, told
+from airflow_provider_kinetic.job.summary import POINTS, Summary
 
 
 def start(attempt, former=None, step=None):
@@ -55,6 +56,21 @@ def test_a_look_at_the_restored_state_hides_no_training():
     lineage = Lineage.of({1: start(1), 2: start(2, 1, 3)})
     found = told(lineage, {1: rows(1, 2, 3), 2: rows(3, group="validation") + rows(4)})
     assert steps(found) == [1, 2, 3, 4]
+
+
+def test_a_word_at_the_restored_step_hides_nothing_else():
+    lineage = Lineage.of({1: start(1), 2: start(2, 1, 3)})
+    found = told(lineage, {1: rows(1, 2, 3), 2: [Row(0, 3, "train", {"resumed": 1}), *rows(4)]})
+    assert [row.values for row in found] == [{"loss": 1}, {"loss": 2}, {"loss": 3, "resumed": 1}, {"loss": 4}]
+
+
+def test_groups_may_count_their_steps_differently():
+    """Batches here, epochs there."""
+    lineage = Lineage.of({1: start(1), 2: start(2, 1, 300)})
+    epochs = [rows(1, 2, 3, group="validation"), rows(4, group="validation")]
+    found = told(lineage, {1: rows(100, 200, 300) + epochs[0], 2: epochs[1] + rows(400)})
+    assert steps(found) == [100, 200, 300, 400]
+    assert steps(found, "validation") == [1, 2, 3, 4]
 
 
 def test_rows_of_one_step_are_one():
@@ -215,12 +231,12 @@ def test_a_replaced_attempt_writes_no_summary_and_learns_of_it(place):
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_end():
-    summary = Summary()
+    summary = Summary(1)
     summary.add(rows(*range(100_000)))
     curve = summary.to_dict()["series"]["train/loss"]
     assert POINTS // 4 <= len(curve["points"]) <= POINTS
-    assert curve["points"][0] == [0, 0]
-    assert curve["points"][-1] == [99_999, 99_999]
+    assert curve["points"][0] == (0, 0)
+    assert curve["points"][-1] == (99_999, 99_999)
     assert (curve["count"], curve["min"], curve["max"]) == (100_000, 0, 99_999)
 
 

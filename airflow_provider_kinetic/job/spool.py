@@ -1,0 +1,81 @@
+"""Rows that are not in the store yet, in files that outlive the process that logged them.
+
+A process that is killed, runs out of memory or stays in C cannot send anything any more; the supervisor beside it can,
+if it finds the rows (``checkpointing`` 3.8). A row that both have sent counts once, so the two need not agree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.storage import Storage
+
+
+class Spool:
+    """Of one process. Without a folder nothing is kept: there is nobody who would look."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._number = 0
+        self._files: list[tuple[Path, BinaryIO]] = []
+        """The last one is written to."""
+
+    def append(self, line: bytes) -> None:
+        """It outlives the process from now on. A disk that is full is a warning, once; training goes on."""
+        if self._folder is None:
+            return
+        try:
+            if not self._files:
+                self.turn()
+            self._files[-1][1].write(line)
+        except ValueError:  # turned and cleared meanwhile, by the thread that sends
+            self.append(line)
+        except OSError as error:
+            self._folder = None
+            text = f"Metrics of the last seconds will be lost if this process is killed: {error}"
+            with contextlib.suppress(Warning):  # where warnings are errors
+                warnings.warn(text, stacklevel=4)
+
+    def turn(self) -> None:
+        """Lines go to another file from now on; :meth:`clear` is about those before."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(exist_ok=True)
+        self._number += 1
+        path = self._folder / f"{os.getpid()}-{self._number:08d}.jsonl"
+        self._files.append((path, path.open("ab", buffering=0)))
+
+    def clear(self) -> None:
+        """The lines before the last turn are in the store."""
+        while len(self._files) > 1:
+            self._drop()
+
+    def close(self) -> None:
+        """All lines are in the store."""
+        while self._files:
+            self._drop()
+
+    def _drop(self) -> None:
+        path, stream = self._files.pop(0)
+        stream.close()
+        path.unlink(missing_ok=True)
+
+
+def send_rest(storage: Storage, layout: TrialLayout, attempt: int, folder: Path, number: int) -> None:
+    """Store what a worker has not sent, as one more segment. Nothing happens where nothing is left.
+
+    :param number: each call for an attempt has its own.
+    """
+    parts = []
+    for path in sorted(folder.glob("*.jsonl")):
+        with contextlib.suppress(FileNotFoundError):  # the worker has just sent it
+            data = path.read_bytes()
+            parts.append(data[: data.rfind(b"\n") + 1])
+    content = b"".join(parts)
+    if content:
+        storage.write(layout.rest(attempt, number), content)
