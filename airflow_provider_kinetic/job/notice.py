@@ -1,8 +1,7 @@
 """Being asked to stop, as the user's training loop sees it (``checkpointing`` 3.8).
 
 In a job the supervisor heard SIGTERM and left a mark; here that mark is read. In a script there is no supervisor, so
-the signal is taken here, once: a second one does what it would have done before. Where several processes compute
-together with JAX, they must stop at the same step, and only JAX knows which.
+the signal is taken here, once: a second one does what it would have done before.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -63,19 +60,6 @@ class Notice:
         if not self.heard() or self._since is None:
             return math.inf
         return max(0.0, self._since + self._grace * END_AFTER - time.monotonic())
-
-
-def together() -> bool:
-    """Several processes compute together with JAX."""
-    jax = sys.modules.get("jax")
-    initialized = getattr(getattr(jax, "distributed", None), "is_initialized", None)
-    return bool(initialized and initialized())
-
-
-def agreed(step: int) -> bool:
-    """Whether all of them stop at this step. Every process must ask at every step."""
-    multihost_utils = import_module("jax.experimental.multihost_utils")
-    return bool(multihost_utils.reached_preemption_sync_point(step))
 
 
 def _seconds(text: str | None) -> float:

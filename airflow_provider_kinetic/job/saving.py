@@ -143,14 +143,12 @@ class Saver:
             shutil.rmtree(draft.folder, ignore_errors=True)
 
     def _commit(self, draft: Draft) -> Checkpoint:
-        self._fence.check()  # before bytes are sent for nothing
         folder = self._layout.data(str(draft.name))
         found = [(path, file, file.stat().st_size) for path, file in manifests.files_in(draft.folder)]
         manifests.check([path for path, _, _ in found])
         found.sort(key=lambda each: -each[2])
         files = in_parallel(lambda each: self._store(folder, *each), found)
         content = manifests.encode(files)
-        self._vault.write(f"{folder}/{manifests.NAME}", content)
         checkpoint = Checkpoint(
             step=draft.name.step,
             uri=folder,
@@ -161,8 +159,11 @@ class Saver:
             created=now(),
             manifest_sha256=sha256(content).hexdigest(),
         )
-        self._before()
-        self._fence.check()
+
+        def manifest() -> None:
+            self._vault.write(f"{folder}/{manifests.NAME}", content)
+
+        in_parallel(lambda step: step(), [manifest, self._before, self._fence.check])
         self._record(draft.name, checkpoint)
         self._previous = folder, files
         return checkpoint

@@ -17,10 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from airflow_provider_kinetic.job import notice, phases, protocol
+from airflow_provider_kinetic.job import phases, protocol
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.leaving import Leaving
 from airflow_provider_kinetic.job.metrics import Metrics
 from airflow_provider_kinetic.job.notice import Notice
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
@@ -57,7 +58,7 @@ class Start:
             self.records.end(self.attempt, report)
 
 
-class Trial(AbstractContextManager["Trial"]):
+class Trial(Leaving, AbstractContextManager["Trial"]):
     """One attempt of a trial, from :func:`trial`. Close it, or use ``with``; in a job the runner does.
 
     Save from one process of the job, from any thread.
@@ -72,14 +73,13 @@ class Trial(AbstractContextManager["Trial"]):
         self.attempt = self._start.attempt.number
         """Counts the starts of the trial from 1."""
         layout = TrialLayout(output_dir)
-        self._fence = Fence(self._vault, layout, self.attempt)
-        self._shelf = Shelf(self._vault, layout, self._fence, keep)
-        self._metrics = Metrics(self._vault, layout, self.attempt, self._fence.holds)
-        self._saver = Saver(self._vault, layout, self._fence, self.attempt, self._metrics.flush, self._committed)
-        self._saver.later(lambda: self._shelf.sweep(self.attempt))
-        self._notice = Notice(os.environ)
+        fence = Fence(self._vault, layout, self.attempt)
+        self._shelf = Shelf(self._vault, layout, fence, keep)
+        self._metrics = Metrics(self._vault, layout, self.attempt, fence.holds)
+        saver = Saver(self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed)
+        super().__init__(Notice(os.environ), fence, saver)
         self._notice.listen()
-        self._said: bool | None = None
+        self._saver.later(lambda: self._shelf.sweep(self.attempt))
         self._continues = False
         self.closed = False
 
@@ -110,8 +110,7 @@ class Trial(AbstractContextManager["Trial"]):
         if not self._continues:
             self._continues = True
             self._saver.continue_from(next(self._shelf.saved(), None))
-        if not notice.together():
-            self._said = self._notice.heard()
+        self.look()
         with self._saver.save(step, wait, metadata) as folder:
             yield folder
 
@@ -142,45 +141,6 @@ class Trial(AbstractContextManager["Trial"]):
     def checkpoints(self) -> list[Checkpoint]:
         """All that can be restored, by step; Orbax's too."""
         return self._shelf.all()
-
-    def stopping(self, step: int | None = None) -> bool:
-        """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
-
-        With ``jax.distributed`` call it with every step on every host: all get the same answer.
-        """
-        if notice.together() and step is not None:
-            self._said = self._said or notice.agreed(step)
-        else:
-            self._said = self._notice.heard()
-        return self._said or self._fence.fallen
-
-    @property
-    def time_left(self) -> float:
-        """Seconds until this process is ended; infinite while nobody asked it to stop."""
-        return self._notice.left
-
-    @property
-    def stop_reason(self) -> str:
-        """``"superseded"``, ``"preempted"``, or empty."""
-        if self._fence.fallen:
-            return "superseded"
-        return "preempted" if self._said or self._notice.heard() else ""
-
-    def exit_if_stopping(self) -> None:
-        """End here when it is time, after what is on its way was saved.
-
-        It follows the last answer of :meth:`stopping` or the last ``save``, so that a stop between the two does not
-        cost a checkpoint.
-
-        :raises Preempted: a ``SystemExit`` with code 143. :class:`Superseded`, its subclass: a newer attempt has begun.
-        """
-        if self._fence.fallen:
-            self._fence.check()
-        if self._said is None:
-            self._said = not notice.together() and self._notice.heard()
-        if self._said:
-            self._saver.wait()
-            raise Preempted(advice="Another attempt continues from the last checkpoint.")
 
     def close(self, error: BaseException | None = None) -> None:
         """Finish what is on its way; outside of a job, write down how the attempt ended. Once."""

@@ -330,6 +330,68 @@ def test_a_lost_answer_to_the_commit_is_our_own(place, gcs, saved):
     assert len(place.names(".kinetic/checkpoints")) == 1
 
 
+def test_training_goes_on_when_the_store_was_away(place, gcs, saved):
+    """Longer than anybody waits: the save raises, and a later one is whole."""
+    if place.uri.startswith("file"):
+        pytest.skip("files are always there")
+    trial = place.begin()
+    saved(trial, 1)
+    trial._saver._background.submit(int).result()
+    trial._vault._session.patience = 0.5
+    gcs.fail("insert", times=1000)
+    with pytest.raises(OSError, match="503"):
+        saved(trial, 2)
+    gcs.faults.clear()
+    assert trial.latest.step == 1
+    saved(trial, 3)
+    assert [each.step for each in trial.checkpoints] == [1, 3]
+    assert len(place.vault.folders(f"{place.uri}/checkpoints")) >= 2
+    again = place.begin()
+    assert len(place.vault.folders(f"{place.uri}/checkpoints")) == 2
+    assert again.latest.step == 3
+
+
+@pytest.mark.parametrize("kind", ["insert", "rewrite", "list", "download", "stat"])
+def test_passing_trouble_is_not_noticed(place, gcs, kind):
+    trial = place.begin()
+    for step in (1, 2):
+        gcs.fail(kind, times=2)
+        with trial.save(step) as folder:
+            write(folder, {"state": noise("same", 400_000), "small": b"1"})
+    gcs.fail(kind, times=2)
+    with place.begin().restore() as found:
+        assert found.step == 2
+    gcs.faults.clear()
+
+
+def test_two_round_trips_are_added_to_those_of_the_files(place, gcs, saved):
+    if place.uri.startswith("file"):
+        pytest.skip("no round trips")
+    trial = place.begin()
+    saved(trial, 1)
+    trial._saver._background.submit(int).result()
+    before = gcs.requests.copy()
+    with trial.save(2) as folder:
+        write(folder, {str(number): b"1" for number in range(5)})
+        gcs.faults.latency = 0.2
+        started = time.monotonic()
+    assert 0.6 <= time.monotonic() - started < 1.2
+    gcs.faults.latency = 0.0
+    assert gcs.requests["insert"] - before["insert"] == 5 + 3  # metadata, manifest, commit
+
+
+def test_many_small_files(tmp_path):
+    from airflow_provider_kinetic.job.retention import Keep
+    from airflow_provider_kinetic.job.trials import Trial
+
+    with Trial(path_to_uri(tmp_path / "out"), Keep()) as trial:
+        with trial.save(1) as folder:
+            for number in range(2_000):
+                (folder / str(number)).write_bytes(str(number).encode())
+        with trial.restore() as found:
+            assert len(read(found.path)) == 2_000
+
+
 # Others in the same folder
 
 

@@ -1,0 +1,81 @@
+"""When to save and leave: what a training loop asks, and what follows from the answer (``checkpointing`` 3.8).
+
+Where several processes compute together with JAX, they must leave at the same step, and only JAX knows which.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from airflow_provider_kinetic.job.notice import Notice
+from airflow_provider_kinetic.job.saving import Fence, Saver
+from airflow_provider_kinetic.model.errors import Preempted
+
+
+class Leaving:
+    """The part of a trial that is about its end."""
+
+    def __init__(self, notice: Notice, fence: Fence, saver: Saver) -> None:
+        self._notice = notice
+        self._fence = fence
+        self._saver = saver
+        self._said: bool | None = None
+        """The last answer; None before the first."""
+
+    def stopping(self, step: int | None = None) -> bool:
+        """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
+
+        With ``jax.distributed`` call it with every step on every host: all get the same answer.
+        """
+        if together() and step is not None:
+            self._said = self._said or agreed(step)
+        else:
+            self._said = self._notice.heard()
+        return self._said or self._fence.fallen
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until this process is ended; infinite while nobody asked it to stop."""
+        return self._notice.left
+
+    @property
+    def stop_reason(self) -> str:
+        """``"superseded"``, ``"preempted"``, or empty."""
+        if self._fence.fallen:
+            return "superseded"
+        return "preempted" if self._said or self._notice.heard() else ""
+
+    def exit_if_stopping(self) -> None:
+        """End here when it is time, after what is on its way was saved.
+
+        It follows the last answer of :meth:`stopping` or the last ``save``, so that a stop between the two does not
+        cost a checkpoint.
+
+        :raises Preempted: a ``SystemExit`` with code 143. :class:`Superseded`, its subclass: a newer attempt has begun.
+        """
+        if self._fence.fallen:
+            self._fence.check()
+        if self._said is None:
+            self._said = not together() and self._notice.heard()
+        if self._said:
+            self._saver.wait()
+            raise Preempted(advice="Another attempt continues from the last checkpoint.")
+
+    def look(self) -> None:
+        """A save has begun: who was asked to stop before may leave after it."""
+        if not together():
+            self._said = self._notice.heard()
+
+
+def together() -> bool:
+    """Several processes compute together with JAX."""
+    jax = sys.modules.get("jax")
+    initialized = getattr(getattr(jax, "distributed", None), "is_initialized", None)
+    return bool(initialized and initialized())
+
+
+def agreed(step: int) -> bool:
+    """Whether all of them stop at this step. Every process must ask at every step."""
+    multihost_utils = import_module("jax.experimental.multihost_utils")
+    return bool(multihost_utils.reached_preemption_sync_point(step))
