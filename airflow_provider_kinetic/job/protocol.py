@@ -37,6 +37,7 @@ ENV_RESULT_FORMAT = "KINETIC_RESULT_FORMAT"  # "pickle" (default) or "json"
 ENV_MAX_PREEMPTIONS = "KINETIC_MAX_PREEMPTIONS"
 ENV_STOP_GRACE = "KINETIC_STOP_GRACE"  # seconds between SIGTERM and SIGKILL
 ENV_STOP_FILE = "KINETIC_STOP_FILE"  # set by the runner: this file exists from the moment a stop was asked for
+ENV_SPOOL = "KINETIC_SPOOL"  # set by the runner: folder for metrics that are not stored yet
 ENV_ATTEMPT = "KINETIC_ATTEMPT"  # set by the runner: the number of this start; "0" where no records are kept
 # Of the Airflow task, for ``trial.json``; all optional.
 ENV_DAG_ID = "KINETIC_DAG_ID"

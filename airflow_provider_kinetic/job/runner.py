@@ -33,6 +33,7 @@ from airflow_provider_kinetic.job.supervisor import Ending, Mirror, Signals, Sto
 REPORT = "report.json"
 STOP = "stopping"
 STAND_IN = "stand-in"
+SPOOL = "metrics"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _worker(start: Start, output: int, supervisor: int) -> int:
         os.dup2(output, descriptor)
     os.close(output)
     os.environ[protocol.ENV_STOP_FILE] = str(start.folder / STOP)
+    os.environ[protocol.ENV_SPOOL] = str(start.folder / SPOOL)
     os.environ[protocol.ENV_ATTEMPT] = str(start.attempt.number)
     start.signals.leave_to_child()
     stop = StopRequest()
@@ -175,6 +177,9 @@ def _supervise(start: Start, pid: int, output: int) -> int:
         threading.Thread(target=_notice, args=(start,), daemon=True).start()
 
     ending = Supervisor(start.signals, start.stop, pass_on, stopping).watch(pid, output)
+    rest = threading.Thread(target=_send_rest, args=(start, 2), daemon=True)
+    rest.start()
+    rest.join(start.stop.left(LAST_FLUSH))
     report = Report.load(start.folder / REPORT) or _epitaph(ending, start.progress.last())
     return _conclude(start, report, shipper)
 
@@ -184,6 +189,18 @@ def _notice(start: Start) -> None:
     if start.records is not None and start.attempt.number:
         with contextlib.suppress(Exception):
             start.records.notice(start.attempt)
+        _send_rest(start, 1)
+
+
+def _send_rest(start: Start, number: int) -> None:
+    """Metrics that the worker has logged and not stored. It may be anywhere, also in C."""
+    folder = start.folder / SPOOL
+    if start.records is None or not folder.exists():
+        return
+    from airflow_provider_kinetic.job.spool import send_rest  # most jobs log none
+
+    with contextlib.suppress(Exception):
+        send_rest(start.records.storage, start.records.layout, start.attempt.number, folder, number)
 
 
 def _epitaph(ending: Ending, phase: str) -> Report:

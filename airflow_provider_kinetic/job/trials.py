@@ -20,6 +20,7 @@ from typing import Any
 from airflow_provider_kinetic.job import phases, protocol
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.heartbeat import Heartbeat
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.leaving import Leaving
 from airflow_provider_kinetic.job.metrics import Metrics
@@ -41,9 +42,12 @@ class Start:
 
     def __init__(self, output_dir: str, vault: Vault) -> None:
         self.records: Records | None = None
+        self.spool: Path | None = None
+        """Folder that the supervisor looks into."""
         number = os.environ.get(protocol.ENV_ATTEMPT, "")
         if number and output_dir == as_uri(os.environ.get(protocol.ENV_OUTPUT_DIR, "")):
             self.attempt = Attempt(int(number))
+            self.spool = Path(spool) if (spool := os.environ.get(protocol.ENV_SPOOL)) else None
         else:
             self.records = Records(output_dir, os.environ.get(protocol.ENV_JOB_ID, ""), vault)
             self.attempt = self.records.begin({})
@@ -75,7 +79,9 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         layout = TrialLayout(output_dir)
         fence = Fence(self._vault, layout, self.attempt)
         self._shelf = Shelf(self._vault, layout, fence, keep)
-        self._metrics = Metrics(self._vault, layout, self.attempt, fence.holds)
+        self._metrics = Metrics(self._vault, layout, self.attempt, fence.holds, self._start.spool)
+        self._heartbeat = Heartbeat(self._vault, layout, self.attempt, fence.holds, lambda: self._metrics.step)
+        self._heartbeat.start()
         saver = Saver(self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed)
         super().__init__(Notice(os.environ), fence, saver)
         self._notice.listen()
@@ -124,6 +130,17 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         """
         self._metrics.log(metrics, step, group)
 
+    def progress(self, fraction: float) -> None:
+        """How far it is, from 0 to 1; others see it within half a minute.
+
+        :raises ValueError: it is outside of that.
+        """
+        self._heartbeat.progress(fraction)
+
+    def status(self, text: str) -> None:
+        """What it does at present, such as ``"warming up"``; others see it within half a minute."""
+        self._heartbeat.status(text)
+
     def wait(self) -> None:
         """Until the checkpoint that is on its way is complete; raises what went wrong with it."""
         self._saver.wait()
@@ -153,6 +170,7 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
                 self._saver.close()
             finally:
                 self._metrics.close()
+                self._heartbeat.close()
         except BaseException as failure:
             error = error or failure
             raise
