@@ -19,7 +19,7 @@ KEY = TaskKey("twice", "double", "run_1")
 REPRESENTATIVE = {
     False: (
         "start after PUT state-store kinetic_submission",
-        "start after cluster.create in submit._submit",
+        "start after cluster.create in submit._create",
         "start before PATCH state success",
     ),
     True: (

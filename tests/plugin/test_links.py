@@ -11,6 +11,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from installation import Installation, TaskKey, local_connection
 from tasks import run, watch, work
 
+from airflow_provider_kinetic.links.build import BUILD_LINK
 from airflow_provider_kinetic.links.job import LINKS
 from airflow_provider_kinetic.operators.run import KineticRunOperator
 from airflow_provider_kinetic.operators.submit import KineticSubmitOperator
@@ -161,4 +162,6 @@ def test_the_ui_knows_their_names_and_keys():
 
     for task_id in ("plain", "each"):
         shown = restored.get_task(task_id).operator_extra_links
-        assert {link.name: link.xcom_key for link in shown} == {link.name: link.xcom_key for link in LINKS}
+        assert {link.name: link.xcom_key for link in shown} == {
+            link.name: link.xcom_key for link in (*LINKS, BUILD_LINK)
+        }
