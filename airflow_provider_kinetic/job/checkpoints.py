@@ -217,11 +217,19 @@ def read_record(storage: Storage, uri: str) -> dict[str, Any] | None:
 
 
 def in_parallel(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Results in the order of the items; a single one is called right here."""
+    """Results in the order of the items; a single one is called right here.
+
+    One after the other while the interpreter ends: then no thread begins any more, and the last save still counts.
+    """
     if len(items) < 2:
         return [call(item) for item in items]
     with ThreadPoolExecutor(min(THREADS, len(items))) as pool:
-        return list(pool.map(call, items))
+        try:
+            futures = [pool.submit(call, item) for item in items]
+        except RuntimeError:  # of the pool alone: what a call raises stays in its future
+            futures = []
+        results = [future.result() for future in futures]
+    return results if futures else [call(item) for item in items]
 
 
 def _stems(uris: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,8 @@ class Leaving:
         self._saver = saver
         self._said: bool | None = None
         """The last answer; None before the first."""
+        self._left = False
+        """It was told to end; an interpreter that ends by ``SystemExit`` does not say so."""
 
     def stopping(self, step: int | None = None) -> bool:
         """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
@@ -60,6 +62,7 @@ class Leaving:
             self._said = not together() and self._notice.heard()
         if self._said:
             self._saver.wait()
+            self._left = True
             raise Preempted(advice="Another attempt continues from the last checkpoint.")
 
     def look(self) -> None:

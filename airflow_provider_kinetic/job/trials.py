@@ -164,6 +164,8 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         if self.closed or os.getpid() != self._process:
             return
         self.closed = True
+        if error is None and (self._left or self._fence.fallen):
+            error = Preempted()
         try:
             self._notice.ignore()
             try:

@@ -1,0 +1,105 @@
+"""The same loop as a script, without a runner around it: any interpreter, a folder, and a signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+LOOP = """
+import sys, time
+from airflow_provider_kinetic import job
+
+assert "airflow_provider_kinetic.job.trials" not in sys.modules
+t = job.trial()
+with t.restore() as found:
+    start = found.step if found else 0
+print(f"begun {start}", flush=True)
+for step in range(start + 1, start + 400):
+    time.sleep(0.02)
+    t.log({"loss": 1 / step}, step=step)
+    if step % 50 == 0 or t.stopping(step):
+        assert t.time_left > 10
+        with t.save(step, wait=False) as path:
+            (path / "state").write_text(str(step))
+    t.exit_if_stopping()
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    running = []
+
+    def start(code):
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("KINETIC")}
+        environ["PYTHONPATH"] = str(ROOT)
+        command = [sys.executable, "-S", "-c", code]
+        process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def record(tmp_path, name):
+    return json.loads((tmp_path / "kinetic-output/.kinetic" / name).read_text())
+
+
+def test_a_signal_saves_once_more_and_the_next_start_goes_on(script, tmp_path):
+    last = 0
+    for attempt in (1, 2):
+        process = script(LOOP)
+        assert process.stdout.readline() == f"begun {last}\n".encode()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 143, errors
+        end = record(tmp_path, f"attempts/000{attempt}.end.json")
+        assert end["state"] == "PREEMPTED"
+        assert end["checkpoint"]["step"] > last
+        last = end["checkpoint"]["step"]
+    assert record(tmp_path, "metrics/summary.json")["series"]["train/loss"]["count"] == last
+
+
+def test_a_second_signal_ends_what_does_not_listen(script):
+    process = script(
+        "import time\nfrom airflow_provider_kinetic import job\njob.trial()\nprint('begun', flush=True)\n"
+        "while True: time.sleep(0.05); job.trial().stopping() and print('heard', flush=True)\n"
+    )
+    assert process.stdout.readline() == b"begun\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == b"heard\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("ending", "state"), [("", "COMPLETED"), ("raise ValueError('no')", "FAILED")])
+def test_the_end_of_a_script_that_does_not_close_is_written_down(script, tmp_path, ending, state):
+    process = script(
+        f"from airflow_provider_kinetic import job\nt = job.trial()\nt.log({{'a': 1}}, step=1)\n{ending}\n"
+    )
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode == 0) is (state == "COMPLETED"), errors
+    end = record(tmp_path, "attempts/0001.end.json")
+    assert end["state"] == state
+    assert bool(end["error"]) is (state == "FAILED")
+
+
+def test_what_is_on_its_way_when_a_script_ends_is_saved(script, tmp_path):
+    process = script(
+        "from airflow_provider_kinetic import job\n"
+        "with job.trial().save(1, wait=False) as path:\n"
+        "    for n in range(50): (path / str(n)).write_bytes(bytes(10**5))\n"
+    )
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert record(tmp_path, "attempts/0001.end.json")["checkpoint"]["step"] == 1
