@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.google.cloud.hooks.cloud_build import CloudBuildAsyncHook, CloudBuildHook
 from airflow.providers.google.common.consts import CLIENT_INFO
 
-from airflow_provider_kinetic.hooks.cloud_build_errors import refusal, unanswered
+from airflow_provider_kinetic.hooks.cloud_build_errors import START, refusal, unanswered
 from airflow_provider_kinetic.hooks.google import GoogleIdentityHook
 from airflow_provider_kinetic.hooks.google_rest import GoogleRest, Refused, Service
 from airflow_provider_kinetic.model.errors import InfrastructureError
@@ -61,7 +61,7 @@ class KineticCloudBuildHook(GoogleIdentityHook, CloudBuildHook):
         from google.cloud.devtools.cloudbuild_v1.types import Build
 
         request = {"parent": place, "build": Build.from_json(json.dumps(build))}
-        with self._asking(place, "start builds") as client:
+        with self._asking(place, START) as client:
             operation = client.create_build(request=request, timeout=TIMEOUT, retry=None)
         return _plain(operation.metadata.build)
 

@@ -8,12 +8,15 @@ from typing import Any
 from airflow_provider_kinetic.model.errors import ImageError, InfrastructureError, QuotaExceeded
 
 EDITOR = "Cloud Build Editor (roles/cloudbuild.builds.editor) on the project"
+START = "start builds"
+POOL_USER = "Cloud Build WorkerPool User (roles/cloudbuild.workerPoolUser) on the project of the pool"
 ACTS_AS = "Service Account User (roles/iam.serviceAccountUser)"
 _REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
 """With what the client library begins its messages."""
 _ACTS_AS = re.compile(r"act as|actAs|iam\.serviceAccounts", re.IGNORECASE)
 _SOURCE = re.compile(r"resolve source|storage\.objects|storage object", re.IGNORECASE)
 _QUOTA = re.compile(r"quota|resource.?exhausted|rate limit", re.IGNORECASE)
+_POOL = re.compile(r"worker.?pools?", re.IGNORECASE)
 _ACCOUNT = re.compile(r"service ?account", re.IGNORECASE)
 
 
@@ -21,12 +24,14 @@ def refusal(error: Any, verb: str, place: str, who: str) -> InfrastructureError:
     """Of an answer with an HTTP status: what it says and what to do.
 
     :param error: has the answer's ``message`` and its status as ``code`` or ``status``.
-    :param verb: what was asked for: ``start builds``.
+    :param verb: what was asked for: :data:`START`, or something that may be asked for again and again.
     """
     status = int(getattr(error, "code", 0) or getattr(error, "status", 0))
     said = (_REQUEST.sub("", str(error.message)).strip() or "no reason given").splitlines()[0][:500]
     if status >= 500 or status == 408:
         return unanswered(f"{status} {said}")
+    if status == 429 and verb != START:
+        return unanswered(f"too many requests: {said}")
     if status == 429 or _QUOTA.search(said):
         return QuotaExceeded(
             f"A quota of Cloud Build is used up in {place}: {said}",
@@ -58,6 +63,8 @@ def _forbidden(said: str) -> str:
         return f"Grant it {ACTS_AS} on the account that builds: `build_service_account`, else kn-{{cluster}}-builds."
     if _SOURCE.search(said):
         return _READ_SOURCE
+    if _POOL.search(said):
+        return f"Grant it {POOL_USER}."
     return f"Grant it {EDITOR}. Is the Cloud Build API enabled there?"
 
 

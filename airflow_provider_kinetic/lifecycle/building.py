@@ -104,13 +104,15 @@ def wait_for(
     *,
     poll: float,
     timeout: ExecutionTimeout | None = None,
+    cancels: bool = True,
     note: Callable[[Build], None] = lambda _: None,
     clock: Callable[[], float] = time.time,
 ) -> Wait[Image]:
     """Describe the wait for one image, from any moment of its build.
 
     :param poll: seconds between two looks.
-    :param timeout: when whoever waits has to give up; then the build that this task started is cancelled.
+    :param timeout: when whoever waits has to give up.
+    :param cancels: whether a build that this task started is cancelled then.
     :param note: told of each further build that is waited for, so that whoever ends the wait can cancel it.
     :param clock: the observer's own, in Unix seconds.
     :raises ImageError: the build failed; the last lines of its log are in the error.
@@ -138,8 +140,8 @@ def wait_for(
         said = yield from _tell(what, status, said)
         left = None if timeout is None else timeout.at - clock()
         if timeout is not None and left is not None and left <= 0:
-            yield from _give_up(build, what, poll)
-            raise late(build, timeout)
+            cancelled = yield from _give_up(build, what, poll, cancels)
+            raise late(build, timeout, cancelled=cancelled)
         pause = poll if left is None else max(SHORTEST_PAUSE, min(poll, left))
         yield Pause(pause, pause)
 
@@ -153,10 +155,13 @@ def _tell(what: str, status: BuildStatus, said: str) -> Generator[Any, Any, str]
     return line
 
 
-def _give_up(build: Build, what: str, poll: float) -> Generator[Any, Any, None]:
-    if build.started_by_us:
-        yield Say(f"{what}: {EXECUTION_TIMEOUT} passed, cancelling the build")
-        yield from insist(Abandon(build), what, poll)
+def _give_up(build: Build, what: str, poll: float, cancels: bool) -> Generator[Any, Any, bool]:
+    """Whether the build ends with it."""
+    if not (cancels and build.started_by_us):
+        return False
+    yield Say(f"{what}: {EXECUTION_TIMEOUT} passed, cancelling the build")
+    yield from insist(Abandon(build), what, poll)
+    return True
 
 
 def failure(build: Build, status: BuildStatus) -> ImageError:
@@ -172,9 +177,10 @@ def failure(build: Build, status: BuildStatus) -> ImageError:
     return ImageError(summary + last_lines(status.log_tail), advice=f"{where}{remedy}")
 
 
-def late(build: Build, timeout: ExecutionTimeout) -> JobTimeout:
+def late(build: Build, timeout: ExecutionTimeout, *, cancelled: bool) -> JobTimeout:
     """The error of a task whose time ended before its image was there."""
-    fate = "the build was cancelled" if build.started_by_us else "the build, which another task started, goes on"
+    whose = "" if build.started_by_us else ", which another task started,"
+    fate = "the build was cancelled" if cancelled else f"the build{whose} goes on"
     return JobTimeout(
         f"The {EXECUTION_TIMEOUT} of {timeout.seconds:g} s passed while image {build.tag} was built; {fate}.",
         advice=f"Raise `{EXECUTION_TIMEOUT}` of the task, or build the image in a task of its own before it.",

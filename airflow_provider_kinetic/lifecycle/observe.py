@@ -191,7 +191,8 @@ def watch(
     :param poll: seconds between two looks of an observer that has to ask.
     :param cursor: last log chunk that was already shown.
     :param timeout: when the observer has to give up.
-    :param cancels: whether the job ends with an observer that gives up. The job's own deadlines always end it.
+    :param cancels: whether the job, and a build that its task started, end with an observer that gives up. The job's
+        own deadlines always end it.
     :param create: URI of a manifest to create the job from first.
     :param build: the build of the job's image, to be waited for before that.
     :param note: told of the build that takes the place of one that was cancelled.
@@ -200,7 +201,9 @@ def watch(
     poll = max(poll, SHORTEST_PAUSE)
     try:
         if build is not None:
-            yield from building.wait_for(build, handle.root, poll=poll, timeout=timeout, note=note, clock=clock)
+            yield from building.wait_for(
+                build, handle.root, poll=poll, timeout=timeout, cancels=cancels, note=note, clock=clock
+            )
         if create is not None:
             yield from insist(Create(handle, create), f"Job {handle.job_id}", poll)
     except FINAL as error:

@@ -40,7 +40,7 @@ class KineticBuildTrigger(GuardedTrigger):
     :param poll: seconds between two looks.
     :param fire_after: Unix time before which the event is held back.
     :param timeout: Airflow's ``execution_timeout`` in seconds and the Unix time at which it is over.
-    :param cancel_on_kill: whether a build that the task started ends with this trigger.
+    :param cancel_on_kill: whether a build that the task started ends with this trigger, or with the task's time.
     """
 
     def __init__(
@@ -85,7 +85,14 @@ class KineticBuildTrigger(GuardedTrigger):
     async def _image(self) -> Image:
         ports = await self._ports()
         timeout = ExecutionTimeout(*self.timeout) if self.timeout else None
-        waiting = wait_for(self._build, self.store_root, poll=self.poll, timeout=timeout, note=self._note)
+        waiting = wait_for(
+            self._build,
+            self.store_root,
+            poll=self.poll,
+            timeout=timeout,
+            cancels=self.cancel_on_kill,
+            note=self._note,
+        )
 
         async def perform(effect: Any) -> Any:
             if isinstance(effect, Pause):

@@ -161,15 +161,24 @@ def test_a_builder_that_never_answers_ends_the_wait(bench: Bench) -> None:
         bench.wait(build)
 
 
-@pytest.mark.parametrize("ours", [True, False])
-def test_a_task_whose_time_is_over_cancels_the_build_that_it_started(bench: Bench, ours: bool) -> None:
+@pytest.mark.parametrize(
+    ("ours", "cancels", "fate"),
+    [
+        (True, True, "the build was cancelled"),
+        (True, False, "the build goes on"),
+        (False, True, "the build, which another task started, goes on"),
+    ],
+)
+def test_a_task_whose_time_is_over_cancels_the_build_that_it_started(
+    bench: Bench, ours: bool, cancels: bool, fate: str
+) -> None:
     build = replace(bench.begin(), started_by_us=ours)
     bench.acts = [lambda: None] * 100
     with pytest.raises(JobTimeout, match=r"execution_timeout of 2\.5 s") as caught:
-        bench.wait(build, timeout=ExecutionTimeout(2.5, at=2.5))
+        bench.wait(build, timeout=ExecutionTimeout(2.5, at=2.5), cancels=cancels)
     assert bench.now == 2.5
-    assert bench.workshop.states == (["CANCELLED"] if ours else ["WORKING"])
-    assert ("goes on" in caught.value.summary) is not ours
+    assert bench.workshop.states == (["CANCELLED"] if ours and cancels else ["WORKING"])
+    assert fate in caught.value.summary
 
 
 def test_a_build_that_is_over_is_not_waited_for(bench: Bench) -> None:

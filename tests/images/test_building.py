@@ -18,6 +18,7 @@ from airflow_provider_kinetic.builders.cloud_build_request import source_archive
 from airflow_provider_kinetic.hooks.cloud_build import KineticCloudBuildAsyncHook
 from airflow_provider_kinetic.hooks.gcs import KineticGCSHook
 from airflow_provider_kinetic.lifecycle.building import Inspect
+from airflow_provider_kinetic.lifecycle.effects import FINAL
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.model.errors import ConfigurationError, ImageError, InfrastructureError, QuotaExceeded
 from airflow_provider_kinetic.model.images import Build, BuildState, BuildStatus
@@ -152,6 +153,13 @@ def test_a_build_that_google_forgot_has_failed(
             "refuses",
             "roles/storage.objectViewer",
         ),
+        (
+            403,
+            "Permission 'cloudbuild.workerpools.use' denied on resource 'projects/x/locations/y/workerPools/z'",
+            ImageError,
+            "may not start builds",
+            "roles/cloudbuild.workerPoolUser",
+        ),
         (400, "service account does not exist", ImageError, "refuses", "build_service_account"),
         (400, "invalid machine type", ImageError, "refuses", "build_machine_type"),
     ],
@@ -171,6 +179,17 @@ def test_a_refusal_says_what_to_do_and_can_be_retried(
     assert message in str(caught.value)
     assert advice in str(caught.value)
     assert start(builder).number == 2
+
+
+def test_a_look_too_many_is_repeated_and_ends_no_wait(builder: CloudImageBuilder, google: GoogleBuilds) -> None:
+    """A quota of requests says nothing about the build: whoever waits asks again, as of a service that is away."""
+    build = start(builder)
+    for look in (builder.status, lambda build: asyncio.run(builder.look(build))):
+        google.faults.append(("builds.get", 429, "Quota exceeded for quota metric 'Build and Operation Get requests'"))
+        with pytest.raises(InfrastructureError, match="too many requests") as caught:
+            look(build)
+        assert not isinstance(caught.value, FINAL)
+        assert look(build).state is BuildState.QUEUED
 
 
 def test_named_and_prebuilt_images_ask_nobody(builder: CloudImageBuilder, google: GoogleBuilds) -> None:
