@@ -179,7 +179,7 @@ class _Copy:
 
 
 def _holds(root: object, wanted: Callable[[object], bool]) -> bool:
-    """Whether there is anything to find: without the ways there the look is several times as fast, and mostly enough."""
+    """Whether there is anything to find: without the ways there a look is several times as fast, and mostly enough."""
     seen: dict[int, object] = {}
     pending = [root]
     while pending:

@@ -24,7 +24,7 @@ from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle.together import together
 from airflow_provider_kinetic.model.data import Data
 from airflow_provider_kinetic.model.data_layout import DataLocation
-from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.errors import ConfigurationError, StoreForbidden
 from airflow_provider_kinetic.model.target import Target
 from airflow_provider_kinetic.packaging.data_hash import HashProgress, content_hash
 from airflow_provider_kinetic.packaging.data_tree import DataFile, DataTree, scan
@@ -56,7 +56,7 @@ def ship(store: Store, target: Target, data: Mapping[str, Data], say: Say) -> di
     for each, where in words.items():
         if each.kind == "local" and each.local_path not in contents:
             contents[each.local_path] = _Content(store, target, each.local_path, partial(_say, say, where))
-    checks = [partial(_check_bucket, store, each, where) for each, where in words.items() if each.kind == "gs"]
+    checks = [partial(_check_bucket, store, each, where, say) for each, where in words.items() if each.kind == "gs"]
     if looks := [content.look for content in contents.values()] + checks:
         together(*looks)
     for content in contents.values():
@@ -79,14 +79,18 @@ def _reference(data: Data, contents: Mapping[Path, _Content]) -> DataReference:
     return DataReference(uri, is_folder, fuse=data.fuse, hf_trust_remote_code=data.hf_trust_remote_code)
 
 
-def _check_bucket(store: Store, data: Data, where: str) -> None:
-    """One request: whether there is an object, or anything under a prefix.
+def _check_bucket(store: Store, data: Data, where: str, say: Say) -> None:
+    """One request: whether there is an object, or anything under a prefix. A worker that may not look lets it pass.
 
     :raises ConfigurationError: there is not.
     """
     if not data.path.startswith(f"{store.scheme}://"):
         return  # jobs of this machine have an identity of their own in the cloud, or none
-    found = [info.uri for info in store.list(data.path, limit=2)]
+    try:
+        found = [info.uri for info in store.list(data.path, limit=2)]
+    except StoreForbidden as error:
+        say(f"{where}: this worker cannot tell whether {data.path} is there, the job will. {error}")
+        return
     if data.is_folder and not set(found) - {data.path}:
         raise ConfigurationError(
             f"{where}: there is nothing under {data.path}.",
@@ -118,10 +122,10 @@ class _Content:
         self._samples: list[ObjectInfo | None] = []
 
     def look(self) -> None:
-        """One round trip: the marker, and one object of each kind."""
+        """One round trip: the marker, one file, and folders that whoever sent these files may not have had."""
         place, looks = self.location, [partial(self._store.stat, self.location.marker_uri)]
         looks += [partial(self._stat_file, file) for file in self.tree.files[:1]]
-        looks += [partial(self._store.stat, place.empty_folder_uri(name)) for name in self.tree.empty_folders[:1]]
+        looks += [partial(self._store.stat, place.empty_folder_uri(name)) for name in self.tree.empty_folders[:AT_ONCE]]
         self._marker, *self._samples = together(*looks)
 
     def check_names(self) -> None:
@@ -151,7 +155,8 @@ class _Content:
 
     @property
     def _is_complete(self) -> bool:
-        return self._marker is not None and None not in self._samples
+        """Empty folders are no part of the hash: where there are many, their list is looked at."""
+        return self._marker is not None and None not in self._samples and len(self.tree.empty_folders) <= AT_ONCE
 
     def _stat_file(self, file: DataFile) -> ObjectInfo | None:
         """None for an object of another size, too."""

@@ -147,7 +147,10 @@ def _check_link(path: str) -> None:
 
 
 def _check_fuse(target: Target, where: str, data: Data) -> None:
-    if not data.fuse or target.platform == "gke":
+    if not data.fuse:
+        return
+    if target.platform == "gke":
+        _check_folder(where, data)
         return
     if target.platform == "kubernetes":
         raise UnsupportedParameter(
@@ -159,4 +162,18 @@ def _check_fuse(target: Target, where: str, data: Data) -> None:
             f"{where} asks for FUSE, and this machine mounts no bucket: {data.path}.",
             advice="Leave `fuse` out: the job then downloads the data. Or set `emulate_accelerators` in the connection "
             "to have that happen for a DAG file that also runs elsewhere.",
+        )
+
+
+def _check_folder(where: str, data: Data) -> None:
+    """The driver takes mount options apart at commas, which nothing escapes, and one with a colon for something else
+    than ``only-dir``: it would show another folder (``prepareMountArgs`` of its ``sidecar_mounter_config.go``).
+    """
+    folder = FuseMount("/", data.path, bool(data.is_folder)).folder if data.kind == "gs" else ""
+    bad = next((letter for letter in ",:" if letter in folder), "")
+    if bad:
+        raise ConfigurationError(
+            f"{where}: GKE's driver cannot mount the folder {folder!r} of {data.path}: there is a {bad!r} in its name.",
+            advice="Leave `fuse` out: the job then downloads the data. Or name the folder without commas and colons, "
+            "like {{ ts_nodash }} in the place of {{ ts }}.",
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,10 +78,18 @@ class Data:
         """Absolute, ``~`` expanded, links kept as they are: a link's own name is the file's name (contract 11.2).
 
         :raises ValueError: this is not local data.
+        :raises ConfigurationError: ``~name`` of a user whom this machine does not know.
         """
         if self.kind != "local":
             raise ValueError(f"{self.path} is not on this machine")
-        path = uri_to_path(self.path) if _scheme(self.path) == "file" else Path(self.path).expanduser()
+        try:
+            path = uri_to_path(self.path) if _scheme(self.path) == "file" else Path(self.path).expanduser()
+        except RuntimeError as error:
+            user = self.path.partition("/")[0]
+            raise ConfigurationError(
+                f"Data path {self.path}: the worker {socket.gethostname()} knows no home folder {user}.",
+                advice="Write the whole path.",
+            ) from error
         return Path(os.path.abspath(path))  # noqa: PTH100 (keeps symlinks)
 
     @property

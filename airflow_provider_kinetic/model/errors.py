@@ -29,6 +29,7 @@
         │   └── CheckpointCorrupt  a checkpoint's files are gone or changed
         ├── ResultGone             somebody has collected or deleted the result before
         ├── StoreError             the object store failed or refused
+        │   └── StoreForbidden     this identity lacks a permission there
         └── ClusterError           the cluster failed or refused
 
     SystemExit
@@ -241,6 +242,12 @@ class StoreError(InfrastructureError):
     """The object store failed or refused."""
 
     category = "store"
+
+
+class StoreForbidden(StoreError):
+    """The identity that asked lacks a permission; another one, the job's, may have it."""
+
+    category = "store_forbidden"
 
 
 class ClusterError(InfrastructureError):

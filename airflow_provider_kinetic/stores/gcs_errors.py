@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from airflow_provider_kinetic.model.errors import StoreError
+from airflow_provider_kinetic.model.errors import StoreError, StoreForbidden
 from airflow_provider_kinetic.stores.base import ObjectMissing
 
 _READER = (
@@ -89,16 +89,16 @@ def _no_bucket(verb: str, uri: str) -> StoreError:
     )
 
 
-def _forbidden(verb: str, uri: str, message: str) -> StoreError:
+def _forbidden(verb: str, uri: str, message: str) -> StoreForbidden:
     found = _PERMISSION.search(message)
     if found is None:
-        return StoreError(
+        return StoreForbidden(
             f"Cannot {verb} {uri}: {_line(message)}",
             advice=f"Grant the connection's identity {_ROLES['storage.objects.']}.",
         )
     permission = found[0]
     role = next((role for start, role in _ROLES.items() if permission.startswith(start)), "a role that has it")
-    return StoreError(
+    return StoreForbidden(
         f"Cannot {verb} {uri}: the permission {permission} is missing",
         advice=f"Grant the connection's identity {role}. A bucket that does not exist is reported in the same way.",
     )

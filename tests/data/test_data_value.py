@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,11 @@ for path in ("/absent/x", "~/absent", "relative", "gs://acme/x/", "hf://x", "fil
 assert not asked, asked
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_home_that_is_not_there_names_the_worker() -> None:
+    with pytest.raises(ConfigurationError, match=f"worker {socket.gethostname()} knows no home folder ~nobody-at-all"):
+        _ = Data("~nobody-at-all/x").local_path
 
 
 def test_local_paths_are_absolute_and_keep_their_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

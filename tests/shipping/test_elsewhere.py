@@ -67,11 +67,15 @@ def test_a_prefix_without_its_slash(cloud: Dock) -> None:
     assert caught.value.advice == "It is a prefix: write gs://acme/digits/ with a slash at its end."
 
 
-def test_a_bucket_without_permission(cloud: Dock, gcs: GcsServer) -> None:
+@pytest.mark.parametrize("uri", ["gs://acme/digits/", "gs://acme/weights.h5"])
+def test_a_bucket_that_the_job_alone_may_read_is_the_jobs_affair(cloud: Dock, gcs: GcsServer, uri: str) -> None:
+    """The worker's identity is not the job's. What is missing is said, for a job that finds nothing."""
     gcs.faults.denied.add("storage.objects.list")
-    with pytest.raises(StoreError, match=r"storage\.objects\.list is missing") as caught:
-        cloud.ship(Data("gs://acme/digits/"))
-    assert "Storage Object Viewer (roles/storage.objectViewer)" in caught.value.advice
+    assert cloud.ship(Data(uri)) == [DataReference(uri, uri.endswith("/"))]
+    (said,) = cloud.said
+    assert said.startswith(f"argument 0: this worker cannot tell whether {uri} is there, the job will.")
+    assert "storage.objects.list is missing" in said
+    assert "Storage Object Viewer (roles/storage.objectViewer)" in said
 
 
 def test_a_bucket_that_is_not_there(cloud: Dock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from data_trees import write
 from dock import Before, Dock
 from gcs_server import GcsServer
 
+from airflow_provider_kinetic.lifecycle.together import AT_ONCE
 from airflow_provider_kinetic.model.data import Data
 from airflow_provider_kinetic.model.errors import ConfigurationError, InfrastructureError, StoreError
 from airflow_provider_kinetic.stores.base import Store
@@ -116,6 +118,31 @@ def test_empty_folders_are_added_to_what_upstream_has_sent(cloud: Dock, gcs: Gcs
     cloud.ship(Data(folder))
     assert f"{CACHE}/empty/" in gcs.buckets["tests"].names()
     assert gcs.requests["insert"] == inserted + 2  # and the marker
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_empty_folders_that_came_after_an_upload_are_added(dock: Dock, folder: Path, count: int) -> None:
+    """They are no part of the hash, so what another has sent may lack any of them."""
+    (first,) = dock.ship(Data(folder))
+    for number in range(count):
+        (folder / f"later-{number}").mkdir()
+    assert dock.ship(Data(folder)) == [first]
+    assert all(dock.store.stat(f"{first.uri}/later-{number}/") for number in range(count))
+
+
+def test_many_data_are_looked_at_a_bounded_number_at_a_time(here: Dock, tmp_path: Path) -> None:
+    files = write(tmp_path, {f"{number}": b"%d" % number for number in range(150)})
+    counts: list[int] = []
+
+    def look() -> None:
+        counts.append(threading.active_count())
+        time.sleep(0.02)
+
+    before = threading.active_count()
+    here.store = cast(Store, Before(here.store, "stat", look))
+    here.ship(*(Data(files / f"{number}") for number in range(150)))
+    assert len(counts) == 300
+    assert max(counts) - before <= 3 * AT_ONCE
 
 
 def test_two_uploaders_leave_each_other_alone(cloud: Dock, gcs: GcsServer, folder: Path) -> None:

@@ -121,6 +121,17 @@ def test_fuse_needs_gke(options: Any) -> None:
     assert "Leave `fuse` out" in caught.value.advice
 
 
+@pytest.mark.parametrize("folder", ["2026-01-01T00:00:00+00:00", "a,b/c"])
+@pytest.mark.parametrize("name", ["", "x.bin"])
+def test_a_folder_that_the_driver_takes_for_something_else(folder: str, name: str) -> None:
+    """It would show all of the bucket, or some other folder."""
+    with pytest.raises(ConfigurationError, match="argument 0: GKE's driver cannot mount") as caught:
+        inputs(Data(f"gs://acme/{folder}/{name}", fuse=True))
+    assert "Leave `fuse` out" in caught.value.advice
+    inputs(Data(f"gs://acme/{folder}/{name}"))
+    inputs(Data("gs://acme/x/a:b,c", fuse=True))
+
+
 class TestOnThisMachine:
     def test_a_mount_of_local_data_is_a_link_to_the_data_itself(self, folder: Path) -> None:
         volumes = {f"{folder.parent}/data": Data(folder, fuse=True)}
