@@ -1,10 +1,12 @@
 """Error texts are kept for good and shown to many; values of secret variables are taken out first.
 
-A variable counts as secret by its name, by the rule that also warns at capture (``contract`` 6.4).
+A variable counts as secret by its name, by the rule that also warns at capture (``contract`` 6.4); in an address of a
+package or an index whatever logs in is.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 MASK = "***"
@@ -12,6 +14,9 @@ SHORTEST = 6
 """Shorter values would blot out ordinary words."""
 
 SECRET_WORDS = ("token", "secret", "key", "password", "credential")
+
+_LOGIN = re.compile(r"(?<=://)(?!git@|\$\{)[^/\s'\"`]+(?=@)")
+"""What stands between ``://`` and ``@``; git's usual user and references to variables are nobody's secret."""
 
 
 def looks_secret(name: str) -> bool:
@@ -26,3 +31,13 @@ def redact(text: str, environ: Mapping[str, str]) -> str:
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, MASK)
     return text
+
+
+def passwords_in(text: str) -> set[str]:
+    """What logs in in the URLs of a text: passwords, and tokens that stand without one."""
+    return {login.partition(":")[2] or login for login in _LOGIN.findall(text)}
+
+
+def without_logins(text: str) -> str:
+    """``text`` with URLs that log nobody in."""
+    return _LOGIN.sub(MASK, text)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airflow_provider_kinetic.job.redaction import without_logins
 from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
 from airflow_provider_kinetic.lifecycle.effects import (
     EXECUTION_TIMEOUT,
@@ -151,7 +152,7 @@ def _tell(what: str, status: BuildStatus, said: str) -> Generator[Any, Any, str]
     lines = status.log_tail.splitlines()
     line = ": ".join(filter(None, (status.state.value.lower(), (lines or [""])[-1].strip()[:LONGEST_LINE])))
     if line != said:
-        yield Say(f"{what}: {line}")
+        yield Say(f"{what}: {without_logins(line)}")
     return line
 
 
@@ -174,7 +175,7 @@ def failure(build: Build, status: BuildStatus) -> ImageError:
     log_url = status.log_url or build.log_url
     where = f"The whole log: {log_url} " if log_url else ""
     summary = f"The image {build.tag} could not be built: {cause}."
-    return ImageError(summary + last_lines(status.log_tail), advice=f"{where}{remedy}")
+    return ImageError(without_logins(summary + last_lines(status.log_tail)), advice=f"{where}{remedy}")
 
 
 def late(build: Build, timeout: ExecutionTimeout, *, cancelled: bool) -> JobTimeout:

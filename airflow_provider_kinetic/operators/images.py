@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
@@ -31,6 +31,8 @@ class ImageWaiter(Interruptible):
     A build that this task has started ends with the task; one that it joined belongs to another task.
     """
 
+    requirements: Sequence[str] | str | None
+
     _build: Build | None = None
     """The one that is waited for."""
 
@@ -38,6 +40,13 @@ class ImageWaiter(Interruptible):
     def hook(self) -> KineticHook:
         """The hook whose builder builds."""
         raise NotImplementedError
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Rendered fields are stored and shown; a line of requirements may name an index with its password."""
+        from airflow_provider_kinetic.operators.requirements import mask_passwords
+
+        super()._do_render_template_fields(*args, **kwargs)
+        mask_passwords(str(self.requirements))
 
     def waiting(self, context: Context, *, defers: bool) -> Waiting:
         """How this task waits for an image."""

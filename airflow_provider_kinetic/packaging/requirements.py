@@ -16,6 +16,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from airflow_provider_kinetic.job.redaction import without_logins
 from airflow_provider_kinetic.model.errors import RequirementsError
 from airflow_provider_kinetic.packaging.pyproject import Pyproject, Selection
 
@@ -115,13 +116,13 @@ def _wanted(text: str) -> Iterator[_Line]:
         content = line.joined.strip()
         if reason := _local_reason(content):
             raise RequirementsError(
-                f"Line {line.number} of the requirements, {content!r}, {reason}.",
+                f"Line {line.number} of the requirements, {without_logins(content)!r}, {reason}.",
                 advice="Name a package, a git+https:// address or a URL: the image has nothing of this machine's disk. "
                 "Code of your project travels with the job anyhow.",
             )
         if reason := _syntax_reason(content):
             raise RequirementsError(
-                f"Line {line.number} of the requirements, {content!r}, is not a requirement: {reason}",
+                f"Line {line.number} of the requirements, {without_logins(content)!r}, is not a requirement: {reason}",
                 advice="Write it as in a requirements.txt, for example 'numpy>=2'.",
             )
         yield line
@@ -188,7 +189,7 @@ def _check_item(number: int, item: object) -> None:
     reason = _syntax_reason(item.strip()) if isinstance(item, str) else f"it is of type {type(item).__name__}"
     if reason:
         raise RequirementsError(
-            f"Item {number} of `requirements`, {item!r}, is not a requirement: {reason}",
+            f"Item {number} of `requirements`, {without_logins(repr(item))}, is not a requirement: {reason}",
             advice="Write it as in a requirements.txt, for example 'numpy>=2'.",
         )
 

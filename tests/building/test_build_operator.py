@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tasks
+from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 from airflow.sdk.module_loading import import_string
 from airflow.sdk.serde import deserialize, serialize
 from image_shop import Place
@@ -163,6 +164,24 @@ def test_what_is_templated_is_rendered(quick: Place) -> None:
     assert result.state == "success"
     (request,) = (quick.shop.platform / "jobs" / "_images").glob("*/request.json")
     assert json.loads(request.read_text())["requirements"] == "six==2\n"
+
+
+def test_passwords_of_indexes_reach_nobody_but_the_builder(quick: Place) -> None:
+    told: list[str] = []
+
+    class Listening(tasks.ExecutionApi):
+        def __call__(self, request: Any) -> Any:
+            told.append(request.content.decode())
+            return super().__call__(request)
+
+    url = "https://me:{{ 'pw-' ~ 2210 }}@index.acme.com/simple"
+    task = write(quick, requirements=[f"--index-url {url}", "six"], deferrable=True)
+    quick.shop.db.queue(KEY)
+    tasks.work(task, quick.shop.db, KEY, api=Listening(quick.shop.db))
+    reset_secrets_masker()
+    assert quick.shop.db.rows[KEY].state == "deferred"
+    assert any("https://me:***@index.acme.com" in body for body in told), "rendered fields"
+    assert [body for body in told if "pw-2210" in body] == []
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

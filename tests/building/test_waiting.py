@@ -87,6 +87,18 @@ def test_a_failed_build_is_told_to_all_and_built_anew_at_once(bench: Bench) -> N
     assert bench.begin().number == 2
 
 
+def test_addresses_in_the_log_of_a_build_are_told_without_their_passwords(bench: Bench) -> None:
+    build = bench.begin()
+    line = "fatal: unable to access 'https://me:pw-2210@host/x.git/': 404"
+    bench.acts = [lambda: bench.workshop.fail(f"Step 2 failed: {line}", f"{line}\ngit@host said no\n")]
+    with pytest.raises(ImageError) as caught:
+        bench.wait(build)
+    told = str(caught.value)
+    assert told.count("https://***@host/x.git") == 2
+    assert "git@host" in told
+    assert "pw-2210" not in told
+
+
 def test_a_build_that_took_too_long_says_what_to_raise(bench: Bench) -> None:
     build = bench.begin()
     bench.workshop.fail("", state=BuildState.TIMED_OUT)

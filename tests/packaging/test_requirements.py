@@ -236,3 +236,13 @@ def test_parameter_that_cannot_be_used(value: object, named: str, tmp_path: Path
     with pytest.raises(RequirementsError, match=named) as caught:
         from_parameter(value, base=tmp_path)  # type: ignore[arg-type]
     assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "line", ["-r https://me:pw-2210@host/a.txt", "x @ https://pw-2210@host/x.whl ; no", "-f /a?https://a:pw-2210@b/"]
+)
+def test_what_is_refused_is_told_without_its_password(line: str) -> None:
+    with pytest.raises(RequirementsError) as caught:
+        filter_bundled(line)
+    assert "://***@" in caught.value.summary
+    assert "pw-2210" not in str(caught.value)
