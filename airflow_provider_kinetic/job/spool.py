@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -24,46 +25,58 @@ class Spool:
         self._number = 0
         self._files: list[tuple[Path, BinaryIO]] = []
         """The last one is written to."""
+        self._lock = threading.RLock()  # a handler of a signal may log, too
 
     def append(self, line: bytes) -> None:
         """It outlives the process from now on. A disk that is full is a warning, once; training goes on."""
         if self._folder is None:
             return
         try:
-            if not self._files:
-                self.turn()
-            self._files[-1][1].write(line)
-        except ValueError:  # turned and cleared meanwhile, by the thread that sends
-            self.append(line)
+            with self._lock:
+                if not self._files:
+                    self._begin()
+                self._files[-1][1].write(line)
         except OSError as error:
-            self._folder = None
-            text = f"Metrics of the last seconds will be lost if this process is killed: {error}"
-            with contextlib.suppress(Warning):  # where warnings are errors
-                warnings.warn(text, stacklevel=4)
+            self._give_up(error)
 
     def turn(self) -> None:
         """Lines go to another file from now on; :meth:`clear` is about those before."""
         if self._folder is None:
             return
+        try:
+            with self._lock:
+                self._begin()
+        except OSError as error:
+            self._give_up(error)
+
+    def clear(self) -> None:
+        """The lines before the last turn are in the store."""
+        self._drop(1)
+
+    def close(self) -> None:
+        """All lines are in the store."""
+        self._drop(0)
+
+    def _begin(self) -> None:
+        assert self._folder is not None
         self._folder.mkdir(exist_ok=True)
         self._number += 1
         path = self._folder / f"{os.getpid()}-{self._number:08d}.jsonl"
         self._files.append((path, path.open("ab", buffering=0)))
 
-    def clear(self) -> None:
-        """The lines before the last turn are in the store."""
-        while len(self._files) > 1:
-            self._drop()
+    def _give_up(self, error: OSError) -> None:
+        self._folder = None
+        text = f"Metrics of the last seconds will be lost if this process is killed: {error}"
+        with contextlib.suppress(Warning):  # where warnings are errors
+            warnings.warn(text, stacklevel=5)
 
-    def close(self) -> None:
-        """All lines are in the store."""
-        while self._files:
-            self._drop()
-
-    def _drop(self) -> None:
-        path, stream = self._files.pop(0)
-        stream.close()
-        path.unlink(missing_ok=True)
+    def _drop(self, left: int) -> None:
+        with self._lock:
+            while len(self._files) > left:
+                path, stream = self._files.pop(0)
+                stream.close()
+                with contextlib.suppress(OSError):  # what is sent once more counts once
+                    path.unlink()
 
 
 def send_rest(storage: Storage, layout: TrialLayout, attempt: int, folder: Path, number: int) -> None:

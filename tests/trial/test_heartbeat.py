@@ -96,7 +96,7 @@ def test_trouble_is_said_once_until_it_is_over(place, monkeypatch):
 
 
 @pytest.mark.parametrize("status", [429, 403])
-def test_a_bucket_that_refuses_does_not_disturb_the_training(place, gcs, saved, status, monkeypatch):
+def test_a_bucket_that_refuses_does_not_disturb_the_training(place, gcs, status, monkeypatch):
     """Too many writes of one object, or none allowed."""
     if place.uri.startswith("file"):
         pytest.skip("a service's answers")
