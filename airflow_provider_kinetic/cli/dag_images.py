@@ -25,6 +25,12 @@ _DECISIVE = (
 )
 """Parameters of a task that decide which image it needs, and where that is."""
 
+_TOLD = (
+    *_DECISIVE,
+    *("namespace", "build_region", "build_worker_pool", "build_machine_type", "build_tags", "build_service_account"),
+)
+"""Parameters that have to be known before its image can be built."""
+
 _FILE = re.compile(r"\.(txt|toml)($|[\[:])")
 """A requirements.txt, a pyproject.toml, with extras or a group of it."""
 
@@ -94,7 +100,7 @@ def _by_tasks(dags: Sequence[Any], conn_id: str | None) -> Iterator[Wanted]:
             name = f"{dag.dag_id}.{task.task_id}"
             if (plain := _unmapped(task, name)) is None or not _builds(plain):
                 continue
-            if _is_templated([getattr(plain, parameter, None) for parameter in _DECISIVE]):
+            if _is_templated([getattr(plain, parameter, None) for parameter in _TOLD]):
                 tell(f"{name} is left out: its parameters are known when it runs.")
                 continue
             hook = plain.hook if conn_id is None else KineticHook(conn_id, overrides=plain.hook.overrides)

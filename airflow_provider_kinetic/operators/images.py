@@ -90,7 +90,18 @@ class ImageWaiter(Interruptible):
         build, self._build = self._build, None
         if build is None or not build.started_by_us or getattr(self, "cancel_on_kill", None) is False:
             return
-        cancelling = threading.Thread(target=self.hook.ports.builder.cancel, args=(build,), daemon=True)
-        cancelling.start()
-        cancelling.join(PATIENCE)
-        self.log.info("The build of image %s is cancelled", build.tag)
+        builder, done, failed = self.hook.ports.builder, threading.Event(), []
+
+        def cancel() -> None:
+            try:
+                builder.cancel(build)
+            except Exception as error:
+                failed.append(error)
+            done.set()
+
+        threading.Thread(target=cancel, daemon=True).start()
+        if done.wait(PATIENCE) and not failed:
+            self.log.info("The build of image %s is cancelled", build.tag)
+        else:
+            why = failed[0] if failed else f"no answer within {PATIENCE:g} s"
+            self.log.warning("The build of image %s could not be cancelled, and goes on: %s", build.tag, why)

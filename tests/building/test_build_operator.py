@@ -26,6 +26,7 @@ from airflow_provider_kinetic.lifecycle.building import Inspect
 from airflow_provider_kinetic.links.build import KineticBuildLink
 from airflow_provider_kinetic.model.errors import (
     AcceleratorError,
+    ClusterError,
     ConfigurationError,
     ImageError,
     JobTimeout,
@@ -38,6 +39,7 @@ from airflow_provider_kinetic.triggers import builds
 from airflow_provider_kinetic.triggers.build import KineticBuildTrigger
 
 KEY = TaskKey("shop", "build", "run_1")
+SHORT = datetime.timedelta(seconds=0.6)
 
 
 def write(place: Place, **options: Any) -> Any:
@@ -200,18 +202,28 @@ def test_a_failed_build_fails_the_task_and_a_retry_builds_anew(place: Place, def
     assert place.workshop.states == ["FAILED", "SUCCEEDED"]
 
 
-@pytest.mark.parametrize("deferrable", [False, True])
-def test_the_time_of_the_task_limits_the_wait(place: Place, deferrable: bool) -> None:
-    place.shop.write(
-        "from airflow_provider_kinetic import KineticBuildImageOperator\n"
-        "with DAG('shop', schedule=None) as dag:\n"
-        "    KineticBuildImageOperator(task_id='build', category='cpu', requirements=[],\n"
-        f"        deferrable={deferrable}, execution_timeout=datetime.timedelta(seconds=0.6))\n"
-    )
-    result = place.shop.run("build")
+@pytest.mark.parametrize(
+    ("deferrable", "cancels", "state"),
+    [(False, True, "CANCELLED"), (True, True, "CANCELLED"), (True, False, "WORKING")],
+)
+def test_the_time_of_the_task_limits_the_wait(place: Place, deferrable: bool, cancels: bool, state: str) -> None:
+    result = run(place, deferrable=deferrable, cancel_on_kill=cancels, execution_timeout=SHORT)
     assert result.state == "failed"
     assert isinstance(result.error, JobTimeout) is deferrable, result.error
-    assert place.workshop.states == ["CANCELLED"]
+    assert place.workshop.states == [state]
+
+
+def test_a_build_that_cannot_be_cancelled_is_not_said_to_be(place: Place) -> None:
+    class Deaf(Acting):
+        def cancel(self, build: Build) -> None:
+            raise ClusterError(f"Nobody answers about {build.id}.")
+
+    place.equip(Deaf(place.workshop, []))
+    result = run(place, execution_timeout=SHORT)
+    assert result.state == "failed"
+    (line,) = [line for line in result.log if "cancelled" in line]
+    assert "could not be cancelled, and goes on" in line
+    assert place.workshop.states == ["WORKING"]
 
 
 @pytest.mark.parametrize(("cancels", "state"), [(True, "CANCELLED"), (False, "WORKING")])

@@ -49,6 +49,7 @@ with DAG("shop", schedule=None):
     KineticRunOperator.partial(task_id="many", **plain).expand(requirements=[["a"], ["b"]])
 
     KineticBuildImageOperator(task_id="ahead", category="cpu", requirements=tiny)
+    KineticBuildImageOperator(task_id="pooled", category="cpu", build_worker_pool="{{ params.pool }}")
 
     @task.kinetic(accelerator="cpu", requirements=tiny)
     def decorated(rate): ...
@@ -199,6 +200,7 @@ def test_the_images_of_a_dag_file_are_built_once_each(images: Workshop, tmp_path
     assert sorted(images.tags()) == sorted([more, beside])
     said = capsys.readouterr().err
     assert "shop.later is left out" in said
+    assert "shop.pooled is left out" in said
     assert "shop.many is left out" in said
 
 
