@@ -89,5 +89,7 @@ def airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Airflow:
     for name, value in NO_WAITING.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AIRFLOW__KINETIC__POLL_INTERVAL", "0.05")
+    for installer in ("UV_OFFLINE", "PIP_NO_INDEX"):  # an image that is missing by mistake is an error, no build of JAX
+        monkeypatch.setenv(installer, "1")
     folder = tmp_path / "kinetic"
     return Airflow(Installation(connections=local_connection(folder)), folder)
