@@ -30,22 +30,15 @@ class Heartbeat:
     """Of one attempt, from a thread of its own.
 
     :param newest: whether the attempt is; a replaced one leaves the object to its successor.
-    :param step: the last one that was logged, None before.
     """
 
-    def __init__(
-        self,
-        vault: Vault,
-        layout: TrialLayout,
-        attempt: int,
-        newest: Callable[[], bool],
-        step: Callable[[], int | None],
-    ) -> None:
+    def __init__(self, vault: Vault, layout: TrialLayout, attempt: int, newest: Callable[[], bool]) -> None:
         self._vault = vault
         self._uri = layout.heartbeat
         self._attempt = attempt
         self._newest = newest
-        self._step = step
+        self.step: int | None = None
+        """The last one that was logged or saved."""
         self._said: dict[str, Any] = {"progress": None, "status": ""}
         self._unsaid = False
         self._failing = False
@@ -99,5 +92,6 @@ class Heartbeat:
         if not self._newest():
             return
         self._unsaid = False
-        content = {"v": protocol.VERSION, "attempt": self._attempt, "t": round(time.time(), 3), "step": self._step()}
+        step = None if self.step is None else int(self.step)
+        content = {"v": protocol.VERSION, "attempt": self._attempt, "t": round(time.time(), 3), "step": step}
         self._vault.write(self._uri, json.dumps({**content, **self._said}).encode())

@@ -54,8 +54,6 @@ class Metrics:
         self._layout = layout
         self._attempt = attempt
         self._newest = newest
-        self.step: int | None = None
-        """The last one that was logged."""
         self._spool = Spool(spool)
         self._pending: deque[tuple[Row, bytes]] = deque()
         self._segment = bytearray()
@@ -74,8 +72,7 @@ class Metrics:
     def log(self, values: Mapping[str, Any], step: int, group: str) -> None:
         """:raises TypeError: a value is not a number, bool or text, or the step not a whole number."""
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
-        self.step = operator.index(step)
-        row = Row(time.time(), self.step, group, kept, self._attempt)
+        row = Row(time.time(), operator.index(step), group, kept, self._attempt)
         line = row.encode()
         self._pending.append((row, line))
         self._spool.append(line)

@@ -80,7 +80,7 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         fence = Fence(self._vault, layout, self.attempt)
         self._shelf = Shelf(self._vault, layout, fence, keep)
         self._metrics = Metrics(self._vault, layout, self.attempt, fence.holds, self._start.spool)
-        self._heartbeat = Heartbeat(self._vault, layout, self.attempt, fence.holds, lambda: self._metrics.step)
+        self._heartbeat = Heartbeat(self._vault, layout, self.attempt, fence.holds)
         self._heartbeat.start()
         saver = Saver(self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed)
         super().__init__(Notice(os.environ), fence, saver)
@@ -119,6 +119,7 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         self.look()
         with self._saver.save(step, wait, metadata) as folder:
             yield folder
+        self._heartbeat.step = step
 
     def log(self, metrics: Mapping[str, Any], *, step: int, group: str = "train") -> None:
         """Remember a row; it is in the store within seconds, and before the next checkpoint is complete.
@@ -129,6 +130,7 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         :raises TypeError: another value, or a step that is not a whole number.
         """
         self._metrics.log(metrics, step, group)
+        self._heartbeat.step = step
 
     def progress(self, fraction: float) -> None:
         """How far it is, from 0 to 1; others see it within half a minute.

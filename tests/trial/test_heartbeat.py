@@ -42,6 +42,12 @@ def test_it_says_how_far_the_training_is(place):
     assert (found["progress"], found["status"], abs(found["t"] - time.time()) < 60) == (0.25, "warming up", True)
 
 
+def test_who_only_saves_gets_on_as_well(place, saved):
+    trial = place.begin()
+    saved(trial, 9)
+    until(lambda: told(place).get("step") == 9)
+
+
 def test_the_last_words_are_written(place, monkeypatch):
     monkeypatch.setattr(heartbeat, "FIRST", 60)
     trial = place.begin()
