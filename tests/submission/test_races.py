@@ -219,7 +219,9 @@ def test_a_retry_after_the_record_alone_submits_under_the_same_id(shop, submitte
 
 
 @pytest.mark.parametrize(
-    "sent", [set(), {"requirements.txt"}, {"handle.json"}, {"requirements.txt", "handle.json"}], ids=str
+    "sent",
+    [set(), {"requirements.txt"}, {"handle.json"}, {"requirements.txt", "handle.json"}],
+    ids=["nothing", "requirements", "handle", "both"],
 )
 @pytest.mark.parametrize("later", ["scipy\n", None])
 def test_the_job_installs_the_requirements_that_are_there(cloud_shop, sent, later):
