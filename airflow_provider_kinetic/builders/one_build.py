@@ -8,11 +8,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_kinetic.builders.claims import LIFETIME, VOID, Claims, Turn
-from airflow_provider_kinetic.model.errors import ImageError, InfrastructureError, QuotaExceeded
+from airflow_provider_kinetic.model.errors import ImageError, InfrastructureError, KineticError, QuotaExceeded
 
 POLL = 0.5
 """Seconds between two looks at a claim whose build is about to start."""
@@ -36,10 +37,10 @@ class Service(Protocol):
     """What builds."""
 
     def create(self, number: int, nonce: str) -> Callable[[], dict[str, Any]]:
-        """Send what is built; what is returned starts the build, once, and says what to write down of it.
+        """Send what is built, and start nothing; what is returned starts the build, once, and says what to write down.
 
-        :raises ImageError: it will not be started; so :class:`QuotaExceeded`. Any other ``InfrastructureError``: nobody
-            knows.
+        What is returned raises ``ImageError`` or ``QuotaExceeded`` where the build will not be started, and any other
+        ``InfrastructureError`` where nobody knows.
         """
 
     def adopt(self, nonce: str) -> dict[str, Any] | None:
@@ -119,18 +120,30 @@ class Demand:
         if nonce is None:
             return None
         self._claimed.add(number)
+        start = self._prepared(number, nonce)
+        if self._clock.monotonic() - began > LIFETIME / 2:
+            return None  # the others take us for dead soon
         try:
-            start = self._service.create(number, nonce)
-            if self._clock.monotonic() - began > LIFETIME / 2:
-                return None  # the others take us for dead soon
             return self._begun(number, start())
         except _REFUSALS as refused:
-            self._claims.fail(number, {"kind": refused.category, "message": refused.summary, "advice": refused.advice})
+            self._give_up(number, refused)
             raise
         except InfrastructureError as unanswered:
             self._log(f"{unanswered.summary}; looking whether the build was started all the same")
             build = self._service.adopt(nonce)
             return None if build is None else self._begun(number, build)
+
+    def _prepared(self, number: int, nonce: str) -> Callable[[], dict[str, Any]]:
+        """Nothing is started by that, so whatever goes wrong, nobody has to wait for this claim."""
+        try:
+            return self._service.create(number, nonce)
+        except KineticError as error:
+            with suppress(KineticError):
+                self._give_up(number, error)
+            raise
+
+    def _give_up(self, number: int, why: KineticError) -> None:
+        self._claims.fail(number, {"kind": why.category, "message": why.summary, "advice": why.advice})
 
     def _begun(self, number: int, build: dict[str, Any]) -> Started | None:
         if VOID not in self._claims.settle(number, build):

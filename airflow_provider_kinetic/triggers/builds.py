@@ -55,8 +55,8 @@ async def status(ports: Ports, inspect: Inspect) -> BuildStatus:
 
 
 async def _ask(builder: ImageBuilder, build: Build) -> BuildStatus:
-    """A builder that can be awaited is; any other is asked in a thread."""
-    look: Callable[[Build], Awaitable[BuildStatus]] | None = getattr(builder, "look", None)
+    """A builder that can be awaited is; any other is asked in a thread. Its first use may block (``hooks/late.py``)."""
+    look: Callable[[Build], Awaitable[BuildStatus]] | None = await asyncio.to_thread(getattr, builder, "look", None)
     return await (look(build) if look is not None else asyncio.to_thread(builder.status, build))
 
 

@@ -30,7 +30,7 @@ from airflow_provider_kinetic.hooks.artifact_registry import KineticArtifactRegi
 from airflow_provider_kinetic.hooks.cloud_build import KineticCloudBuildHook
 from airflow_provider_kinetic.hooks.gcs import KineticGCSHook
 from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
-from airflow_provider_kinetic.model.errors import ImageError, InfrastructureError
+from airflow_provider_kinetic.model.errors import ConfigurationError, ImageError, InfrastructureError
 from airflow_provider_kinetic.model.images import Build, BuildOptions, BuildState
 
 BUCKET = "acme-kn-trainer-jobs"
@@ -45,8 +45,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_build, "POLL", 0.01)
 
 
-def opened(builds: Callable[[Any], Any] = lambda hook: hook) -> CloudImageBuilder:
-    """As a process opens it; ``builds`` may put something around the hook."""
+def opened(builds: Callable[[Any], Any] = lambda hook: hook, **options: Any) -> CloudImageBuilder:
+    """As a process opens it; ``builds`` may put something around the hook; ``options`` are :class:`BuildOptions`."""
 
     async def look(_place: str, _id: str) -> None:
         raise AssertionError
@@ -57,7 +57,7 @@ def opened(builds: Callable[[Any], Any] = lambda hook: hook) -> CloudImageBuilde
         builds(KineticCloudBuildHook(gcp_conn_id="gcp")),
         look,
     )
-    shop = Workshop("acme", "trainer", BuildOptions())
+    shop = Workshop("acme", "trainer", BuildOptions(**options))
     return CloudImageBuilder(PLACE.image, f"gs://{BUCKET}", shop, services, NamedBuilder("gke"))
 
 
@@ -191,6 +191,15 @@ def test_a_refused_start_is_told_to_all_who_waited(google: GoogleBuilds) -> None
         told = {each.result(30) for each in (first, *others)}
     assert len(told) == 1
     assert google.asked["builds.create"] == 1
+
+
+def test_options_that_contradict_one_another_leave_no_claim_behind(google: GoogleBuilds) -> None:
+    """What is found out before the start is known to have started nothing: the corrected demand waits for nobody."""
+    pool = "projects/acme/locations/europe-west1/workerPools/big"
+    with pytest.raises(ConfigurationError, match="`build_region`"):
+        start(opened(region="us-east1", worker_pool=pool))
+    assert start(opened()).number == 2
+    assert google.asked["builds.list"] == 0
 
 
 @pytest.mark.parametrize("ending", ["FAILURE", "TIMEOUT", "CANCELLED"])
