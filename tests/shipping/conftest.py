@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from data_trees import write
 from dock import Dock
+from garbage import collected
 from gcs_server import GcsServer
 
 from airflow_provider_kinetic.job.storage import path_to_uri
@@ -40,11 +40,11 @@ def cloud(gcs: GcsServer) -> Iterator[Dock]:
     from google.cloud.storage import Client
 
     warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)  # the library's; pytest takes it back
-    clients = [Client("tests", AnonymousCredentials(), client_options={"api_endpoint": gcs.url})]
-    target = Target("gke", "kinetic", f"gs://{BUCKET}", f"gs://{BUCKET}/outputs", "gke://p/z/c")
-    yield Dock(GcsStore(lambda: clients[0], patience=5), target)
-    clients.pop().close()
-    gc.collect()
+    with collected():
+        clients = [Client("tests", AnonymousCredentials(), client_options={"api_endpoint": gcs.url})]
+        target = Target("gke", "kinetic", f"gs://{BUCKET}", f"gs://{BUCKET}/outputs", "gke://p/z/c")
+        yield Dock(GcsStore(lambda: clients[0], patience=5), target)
+        clients.pop().close()
 
 
 @pytest.fixture

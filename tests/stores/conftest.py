@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from garbage import collected
 from gcs_server import GcsServer
 
 from airflow_provider_kinetic.job.storage import path_to_uri
@@ -21,8 +21,8 @@ LOCAL_SOURCE = "from airflow_provider_kinetic.stores.local import LocalStore\nst
 GCS_SOURCE = (
     "from google.cloud.storage import Client\n"
     "from airflow_provider_kinetic.stores.gcs import GcsStore\n"
-    "store = GcsStore(Client)\n"
-    "store.stat('gs://tests/nothing')\n"  # has imported everything
+    "GcsStore(Client).stat('gs://tests/nothing')\n"  # has imported everything
+    "store = GcsStore(Client)\n"  # has no connection yet, which forked processes would share
 )
 
 
@@ -48,10 +48,10 @@ def gcs_store(gcs: GcsServer) -> Iterator[GcsStore]:
     from google.cloud.storage import Client
 
     warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)  # pytest takes it back after the test
-    clients = [Client(client_options={"api_endpoint": gcs.url})]
-    yield GcsStore(lambda: clients[0], patience=10)
-    clients.pop().close()
-    gc.collect()
+    with collected():
+        clients = [Client(client_options={"api_endpoint": gcs.url})]
+        yield GcsStore(lambda: clients[0], patience=10)
+        clients.pop().close()
 
 
 @pytest.fixture

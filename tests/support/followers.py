@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from garbage import collected
 from kube import KubeServer
 from kube.resources import JOBS
 
@@ -130,6 +130,5 @@ def complete(scenario: Coroutine[Any, Any, Any]) -> Any:
         assert not left, left
         return result
 
-    result = asyncio.run(alone())
-    gc.collect()
-    return result
+    with collected():
+        return asyncio.run(alone())
