@@ -70,7 +70,11 @@ class Metrics:
         self._warned = False
 
     def log(self, values: Mapping[str, Any], step: int, group: str) -> None:
-        """:raises TypeError: a value is not a number, bool or text, or the step not a whole number."""
+        """:raises TypeError: a value is not a number, bool or text, or the step not a whole number.
+        :raises ValueError: nobody would write it any more.
+        """
+        if self._closing.is_set():
+            raise ValueError("the trial is closed: log before, or ask job.trial() for another one")
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
         row = Row(time.time(), operator.index(step), group, kept, self._attempt)
         line = row.encode()
@@ -98,9 +102,9 @@ class Metrics:
 
     def close(self) -> None:
         """Write what is left, and the last summary."""
+        self._closing.set()
         if self._thread is None:
             return
-        self._closing.set()
         self._thread.join()
         try:
             self.flush()

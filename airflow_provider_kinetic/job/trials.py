@@ -128,6 +128,7 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
 
         :param metrics: numbers, bools and short texts by name; scalars of arrays too.
         :raises TypeError: another value, or a step that is not a whole number.
+        :raises ValueError: the trial is closed.
         """
         self._metrics.log(metrics, step, group)
         self._heartbeat.step = step

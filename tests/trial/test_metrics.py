@@ -118,6 +118,16 @@ def test_other_values_are_refused_where_they_are_logged(place, values):
         place.begin().log(values, step=1)
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_nothing_is_logged_into_a_closed_trial(place, begun):
+    trial = place.begin()
+    if begun:
+        trial.log({"a": 1}, step=1)
+    trial.close()
+    with pytest.raises(ValueError, match="closed"):
+        trial.log({"a": 1}, step=2)
+
+
 def test_steps_are_whole(place):
     with pytest.raises(TypeError):
         place.begin().log({"a": 1}, step=1.5)
