@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,11 @@ def fetch(what: str, entries: Sequence[Entry], storage: Storage, folder: Path, s
 def explained(what: str, folder: Path) -> Iterator[None]:
     """Errors of disks and stores as one sentence with the way out.
 
-    :raises RuntimeError: in the place of any :class:`OSError`.
+    :raises RuntimeError: in the place of any :class:`OSError`, and of what was stored compressed and is damaged.
     """
     try:
         yield
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         where = f"{what} could not be put into {folder}"
         code = getattr(error, "errno", None)
         if code in _FULL:

@@ -100,6 +100,13 @@ class TestWhatArrives:
         gcs.cut("download", 1 << 20)
         assert resolve(DataReference("gs://tests/logs/x.txt", is_dir=False)).read_bytes() == LARGE
 
+    def test_what_was_stored_as_compressed_and_is_not_is_named(self, resolve: Resolve, gcs: GcsServer) -> None:
+        content = Content()
+        content.append(gzip.compress(b"x")[:10] + b"\xff" * 20)
+        gcs.buckets["tests"].insert({"name": "logs/x.txt", "contentEncoding": "gzip"}, content, {})
+        with pytest.raises(RuntimeError, match=r"gs://tests/logs/x\.txt could not be put into .*decompress"):
+            resolve(DataReference("gs://tests/logs/x.txt", is_dir=False))
+
     def test_files_are_open_to_their_owner_as_usual(self, resolve: Resolve, put: Put) -> None:
         put(UPLOADED, {"run": b"x"})
         mask = os.umask(0o022)
