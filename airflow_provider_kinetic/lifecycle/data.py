@@ -197,6 +197,8 @@ class _Content:
             files = [(file, uri) for file, uri in files if uri not in there or there[uri].size != file.size]
         if not files:
             return
+        if self._marker is not None:  # it says what is not true, and others may look before all is there
+            self._store.delete(self.location.marker_uri)
         total = Amount(len(files), sum(file.size for file, _ in files))
         progress = Progress(f"Uploading {self.tree.root}", total, self._say)
         sent = self._store.upload_many(

@@ -111,6 +111,18 @@ def test_a_marker_without_data_is_not_believed(dock: Dock, folder: Path) -> None
     assert dock.objects()[f"{CACHE}/b.txt"] == b"B"
 
 
+def test_no_marker_stands_while_missing_files_are_sent(dock: Dock, folder: Path) -> None:
+    """Another task that looks meanwhile, ours or upstream's, must not take the data for complete."""
+    dock.ship(Data(folder))
+    store, marker = dock.store, f"{dock.target.store_root}/{MARKER}"
+    store.delete(f"{dock.target.store_root}/{CACHE}/a.txt")
+    seen: list[object] = []
+    dock.store = cast(Store, Before(store, "upload_many", lambda: seen.append(store.stat(marker))))
+    dock.ship(Data(folder))
+    assert seen == [None]
+    assert store.stat(marker)
+
+
 def test_empty_folders_are_added_to_what_upstream_has_sent(cloud: Dock, gcs: GcsServer, folder: Path) -> None:
     cloud.ship(Data(folder))
     gcs.buckets["tests"].delete(f"{CACHE}/empty/", {})
