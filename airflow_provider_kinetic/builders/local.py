@@ -148,7 +148,9 @@ class LocalBuilder:
         record = BuildRecord(self._root, build.tag, build.number)
         ended = record.ended()
         if ended is None and record.running() and not record.superseded:
-            return BuildStatus(BuildState.WORKING, log_tail=record.tail(), log_url=build.log_url)
+            return _orphaned(build, record) or BuildStatus(
+                BuildState.WORKING, log_tail=record.tail(), log_url=build.log_url
+            )
         state, message = ended or record.ended() or (None, "")
         if state in (None, BuildState.SUCCEEDED):
             return self._finished(build, record)
@@ -233,6 +235,15 @@ class LocalBuilder:
                 advice="Let the user that runs Airflow write there, free some space, or name another folder as "
                 "`bucket` of the connection: environments lie in it.",
             ) from error
+
+
+def _orphaned(build: Build, record: BuildRecord) -> BuildStatus | None:
+    """A build that should have ended long ago was killed, and its installer hangs: nobody else would say so."""
+    if not record.overdue:
+        return None
+    message = f"The process that built {build.tag} was killed, and its installer has not ended"
+    advice = f"End whatever holds {record.lock} (`fuser {record.lock}` names it), then run the task again."
+    return BuildStatus(BuildState.TIMED_OUT, message, record.tail(), build.log_url, advice=advice)
 
 
 def _seconds(created: object) -> float | None:

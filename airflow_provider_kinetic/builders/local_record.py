@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ LOCKS = ".locks"
 TAIL_LINES = 20
 _TAIL_BYTES = 1 << 16
 _KEPT = 3
+GRACE = 60.0
+"""Seconds in which a build whose time is over stops its installer and says how it ended."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ class BuildRecord:
     def superseded(self) -> bool:
         """A later build of the tag was begun."""
         return max(_numbers(self.root, self.tag), default=0) > self.number
+
+    @property
+    def overdue(self) -> bool:
+        """Its time, which its process keeps, was over :data:`GRACE` seconds ago."""
+        order = self.order()
+        return order is not None and time.time() - (self.folder / "order.json").stat().st_mtime > order.timeout + GRACE
 
     def running(self) -> bool:
         """Somebody works on this tag: this build, unless it is superseded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from local_builds import built, finished
 
 from airflow_provider_kinetic.builders.local import LocalBuilder
+from airflow_provider_kinetic.builders.local_record import BUILDS, GRACE, lock_of
 from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.model.images import Build, BuildOptions, BuildState, BuildStatus, Image
 
@@ -162,6 +164,24 @@ def test_nobody_builds_while_the_installer_of_a_killed_builder_still_writes(stag
     again = waiter.status(waiter.demand()).image
     assert again is not None
     assert works(again)
+
+
+def test_nobody_waits_for_ever_for_the_installer_of_a_killed_builder(stage, root: Path) -> None:
+    stage.hold()
+    waiter = Waiter(root)
+    build = waiter.demand()
+    stage.wait_for_build()
+    builder_of(build).kill()
+    order = root / BUILDS / build.tag / "1" / "order.json"
+    began = order.stat().st_mtime
+    os.utime(order, (began, began - BuildOptions().timeout))
+    assert waiter.state(build) is BuildState.WORKING
+    os.utime(order, (began, began - BuildOptions().timeout - GRACE))
+    status = waiter.builder.status(waiter.demand())
+    assert (status.state, "was killed" in status.message) == (BuildState.TIMED_OUT, True)
+    assert str(lock_of(root, build.tag)) in status.advice
+    stage.release()
+    stage.wait_until(lambda: waiter.state(build) is BuildState.CANCELLED)
 
 
 def test_who_comes_back_after_the_end_is_told_of_it(stage, root: Path) -> None:
