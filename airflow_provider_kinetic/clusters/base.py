@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from airflow_provider_kinetic.model.errors import ClusterError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.manifests import JobManifest
 from airflow_provider_kinetic.model.status import JobStatus
@@ -19,6 +20,10 @@ from airflow_provider_kinetic.model.status import JobStatus
 
 class JobExists(Exception):
     """An object of that name is there already. An outcome that callers handle (they adopt it)."""
+
+
+class ClusterRefused(ClusterError):
+    """The cluster has answered, and does not let this identity do it: asking again changes nothing by itself."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import re
 import ssl
 from urllib.parse import urlsplit
 
+from airflow_provider_kinetic.clusters.base import ClusterRefused
 from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, KineticError, QuotaExceeded
 
 ROLE = "Kubernetes Engine Developer (roles/container.developer)"
@@ -52,7 +53,7 @@ def _admission(status: int, said: str, place: str, namespace: str) -> KineticErr
         )
     if found := _DENIED.search(said):
         who = f"The admission webhook {found[1]}" if found[1] else "A policy of the cluster"
-        return ClusterError(
+        return ClusterRefused(
             f"{who} refuses to {place}: {said}",
             advice="Ask whoever keeps that policy, or set what it wants with `pod_override`, `labels` or `requests`.",
         )
@@ -91,11 +92,11 @@ def _by_status(status: int, said: str, url: str, what: str, place: str, namespac
     return None
 
 
-def _forbidden(said: str, what: str, place: str, namespace: str) -> ClusterError:
+def _forbidden(said: str, what: str, place: str, namespace: str) -> ClusterRefused:
     verb, _, resource = what.partition(" ")
     who = _USER.search(said)
     check = f"kubectl auth can-i {verb} {resource}" + (f" --namespace={namespace}" if namespace else "")
-    return ClusterError(
+    return ClusterRefused(
         f"Missing permission: {place}" + (f", for {who[1]}" if who else "") + f". The API server says: {said}",
         advice=f"On GKE grant the connection's identity {ROLE} on the project; elsewhere a Role or ClusterRole with "
         f"the verb `{verb}` on `{resource}`. `{check}` tells when it is there.",
@@ -105,7 +106,7 @@ def _forbidden(said: str, what: str, place: str, namespace: str) -> ClusterError
 def _missing(said: str, url: str, place: str, namespace: str) -> ClusterError:
     if found := _NO_NAMESPACE.search(said):
         name = found[1] or namespace
-        return ClusterError(
+        return ClusterRefused(
             f"There is no namespace {name!r} on {server_of(url)}.",
             advice=f"Name another `namespace` in the connection, or make it: `kubectl create namespace {name}`.",
         )

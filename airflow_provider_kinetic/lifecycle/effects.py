@@ -83,17 +83,20 @@ class Question(Protocol):
 Wait = Generator[Any, Any, T]
 
 
-def insist(effect: Question, what: str, poll: float) -> Generator[Any, Any, Any]:
+def insist(
+    effect: Question, what: str, poll: float, *, final: tuple[type[KineticError], ...] = FINAL
+) -> Generator[Any, Any, Any]:
     """Ask again, with growing pauses, while nobody answers.
 
     :param what: whom it is about, for the task's log: ``Job job-…``.
+    :param final: answers that asking again does not change.
     :raises InfrastructureError: nobody answered for too long.
     """
     failures = 0
     while True:
         try:
             return (yield effect)
-        except FINAL:
+        except final:
             raise
         except InfrastructureError as error:
             failures += 1

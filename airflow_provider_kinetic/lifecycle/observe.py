@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_provider_kinetic.clusters.base import ClusterRefused
 from airflow_provider_kinetic.lifecycle import building, cleanup
 from airflow_provider_kinetic.lifecycle.creation import create_once
 from airflow_provider_kinetic.lifecycle.effects import (
@@ -48,6 +49,9 @@ SHOWN_AT_MOST = 16 * 1024 * 1024
 
 CHUNKS_PER_LOOK = 8
 """Chunks of at most 1 MiB that one look shows; the rest follows at the next look, or when the job is over."""
+
+NOT_CREATED = (*FINAL, ClusterRefused)
+"""Why a job does not come into being; whoever lacks a permission hears of it at once, as from a worker."""
 
 
 @dataclass(frozen=True)
@@ -205,8 +209,8 @@ def watch(
                 build, handle.root, poll=poll, timeout=timeout, cancels=cancels, note=note, clock=clock
             )
         if create is not None:
-            yield from insist(Create(handle, create), f"Job {handle.job_id}", poll)
-    except FINAL as error:
+            yield from insist(Create(handle, create), f"Job {handle.job_id}", poll, final=NOT_CREATED)
+    except NOT_CREATED as error:
         return Outcome(JobStatus(JobState.NOT_FOUND), error=error)
     return (yield from _observe(handle, poll, cursor, timeout, cancels, clock))
 

@@ -71,12 +71,14 @@ class KineticError(Exception):
 
     @staticmethod
     def from_dict(raw: Mapping[str, Any]) -> KineticError:
-        """The error that says the same; of a category that this version does not know: the base of all."""
-        kinds, found = [KineticError], KineticError
-        while kinds:
-            kind = kinds.pop()
-            found = kind if kind.category == raw.get("category") else found
-            kinds.extend(kind.__subclasses__())
+        """The error that says the same; of a category that this version does not know: the base of all.
+
+        Where several share a category, it is the one that the others are kinds of.
+        """
+        kinds = [KineticError]
+        while kinds and kinds[-1].category != raw.get("category"):
+            kinds.extend(kinds.pop().__subclasses__())
+        found = kinds[-1] if kinds else KineticError
         return found(str(raw.get("summary", "")), advice=str(raw.get("advice", "")))
 
 

@@ -15,8 +15,15 @@ import tasks
 from image_shop import KEY, WAITS, Place
 from project import until
 
+from airflow_provider_kinetic.clusters.base import ClusterRefused
 from airflow_provider_kinetic.job.storage import uri_to_path
-from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, ImageError, JobTimeout
+from airflow_provider_kinetic.model.errors import (
+    ClusterError,
+    ConfigurationError,
+    ImageError,
+    JobTimeout,
+    KineticError,
+)
 from airflow_provider_kinetic.model.images import Build
 from airflow_provider_kinetic.model.status import JobState
 
@@ -259,7 +266,10 @@ def test_the_time_of_a_task_ends_while_its_image_is_built(place: Place) -> None:
     assert place.shop.ports.cluster.list() == []
 
 
-def test_a_cluster_that_refuses_the_job_is_told_as_in_a_worker(place: Place) -> None:
+@pytest.mark.parametrize(("kind", "told"), [(ConfigurationError, ConfigurationError), (ClusterRefused, ClusterError)])
+def test_a_cluster_that_refuses_the_job_is_told_as_in_a_worker(
+    place: Place, kind: type[KineticError], told: type[KineticError]
+) -> None:
     class Refuses:
         def __init__(self, cluster: Any) -> None:
             self.__dict__["cluster"] = cluster
@@ -268,13 +278,14 @@ def test_a_cluster_that_refuses_the_job_is_told_as_in_a_worker(place: Place) -> 
             return getattr(self.cluster, name)
 
         def create(self, *_: Any, **__: Any) -> None:
-            raise ConfigurationError("The cluster says no.", advice="Ask another one.")
+            raise kind("The cluster says no.", advice="Ask another one.")
 
     quick = replace(place.workshop, quick=True)
     place.shop.refit(lambda ports: replace(ports, builder=quick, cluster=Refuses(ports.cluster)))
     place.task(deferrable=True)
     result = place.shop.run()
-    assert isinstance(result.error, ConfigurationError)
+    assert type(result.error) is told
+    assert not any("asking again" in line for line in result.log)
     assert (result.error.summary, result.error.advice) == ("The cluster says no.", "Ask another one.")
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from kube.resources import JOBS, SECRETS
 
-from airflow_provider_kinetic.clusters.base import JobExists
+from airflow_provider_kinetic.clusters.base import ClusterRefused, JobExists
 from airflow_provider_kinetic.model.errors import ClusterError, ConfigurationError, QuotaExceeded
 from airflow_provider_kinetic.model.status import JobState
 
@@ -165,7 +165,7 @@ def test_a_secret_of_somebody_else_is_left_alone(server, kube, secrets):
 
 def test_a_job_whose_secret_is_refused_is_taken_back(server, kube, jobs):
     server.fail(verb="create", resource="secrets", status=403, message='secrets is forbidden: User "x" cannot create')
-    with pytest.raises(ClusterError, match="Missing permission: create secrets"):
+    with pytest.raises(ClusterRefused, match="Missing permission: create secrets"):
         kube.start(SLEEP, secrets={"KEY": "s3cret"})
     kube.until(lambda: not jobs(), "Job gone")
 
@@ -217,7 +217,7 @@ def test_a_quota_of_objects_is_told_from_a_missing_permission(server, kube):
 def test_a_webhook_that_refuses_is_named(server, kube, status):
     said = 'admission webhook "policy.example" denied the request: no owner label'
     server.fail(verb="create", resource="jobs", status=status, message=said)
-    with pytest.raises(ClusterError, match=r"webhook policy\.example refuses to create jobs\.batch.*no owner label"):
+    with pytest.raises(ClusterRefused, match=r"webhook policy\.example refuses to create jobs\.batch.*no owner label"):
         kube.start("pass")
 
 
@@ -231,7 +231,7 @@ def test_a_webhook_that_is_down_is_no_fault_of_the_job(server, kube):
 
 
 def test_a_namespace_that_does_not_exist_is_named(kube):
-    with pytest.raises(ClusterError, match="There is no namespace 'nowhere'") as refused:
+    with pytest.raises(ClusterRefused, match="There is no namespace 'nowhere'") as refused:
         kube.start("pass", namespace="nowhere")
     assert "kubectl create namespace nowhere" in refused.value.advice
 
