@@ -7,6 +7,7 @@ import copy
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
 
+from airflow_provider_kinetic.links.build import BUILD_LINK
 from airflow_provider_kinetic.links.job import LINKS
 from airflow_provider_kinetic.model.errors import ResultError, ResultTooLarge
 
@@ -122,7 +123,7 @@ def test_a_dag_is_copied_and_serialized(project, name):
     assert DagSerialization.to_dict(copied) == data
     for task in back.tasks:
         if "kinetic" in task.operator_name:
-            assert set(task.operator_extra_link_dict) == {link.name for link in LINKS}
+            assert set(task.operator_extra_link_dict) == {link.name for link in (*LINKS, BUILD_LINK)}
     for task_id in {"overridden", "final"} & set(dag.task_ids):
         before, after = dag.get_task(task_id), copied.get_task(task_id)
         assert after.python_callable is before.python_callable, "functions are shared, whatever they hold"
