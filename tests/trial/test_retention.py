@@ -216,6 +216,7 @@ def test_old_objects_that_are_kept_are_made_anew(place, saved, monkeypatch):
     trial = place.begin()
     saved(trial, 1)
     saved(trial, 2)
+    settled(trial)
     place.vault.write(f"{place.layout.job('job-1')}logs/1", b"")
     kept = trial.latest.name
     renew, renewed = place.vault.renew, []
