@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import threading
@@ -11,10 +10,9 @@ import time
 import pytest
 from checkpoint_files import noise, read, write
 
-from airflow_provider_kinetic.job import manifests
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.vaults import below
-from airflow_provider_kinetic.model.errors import CheckpointCorrupt, Superseded
+from airflow_provider_kinetic.model.errors import Superseded
 
 MIB = 1 << 20
 ODD = {
@@ -62,9 +60,14 @@ def test_steps_go_on_over_attempts(place, saved):
 
 def test_a_body_that_raises_saves_nothing(place):
     trial = place.begin()
-    with contextlib.suppress(KeyError), trial.save(1) as folder:
-        write(folder, {"state": b"1"})
-        raise KeyError
+
+    def save():
+        with trial.save(1) as folder:
+            write(folder, {"state": b"1"})
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        save()
     assert trial.latest is None
     assert place.names("checkpoints") == []
 
@@ -162,93 +165,6 @@ def test_a_copy_whose_source_is_gone_is_sent(place):
         write(folder, {"state": noise(1, 400_000)})
     with trial.restore() as found:
         assert read(found.path) == {"state": noise(1, 400_000)}
-
-
-# Damage
-
-
-def damaged(place, how):
-    trial = place.begin()
-    for step in (1, 2):
-        with trial.save(step) as folder:
-            write(folder, {"a": b"1", "b": str(step).encode()})
-    newest = trial.latest
-    how(place, newest)
-    return place.begin()
-
-
-def gone(place, checkpoint):
-    place.vault.delete(f"{checkpoint.uri}/b")
-
-
-def changed(place, checkpoint):
-    place.vault.write(f"{checkpoint.uri}/b", b"3")
-
-
-def longer(place, checkpoint):
-    place.vault.write(f"{checkpoint.uri}/b", b"22")
-
-
-def no_manifest(place, checkpoint):
-    place.vault.delete(f"{checkpoint.uri}/manifest.json")
-
-
-def other_manifest(place, checkpoint):
-    place.vault.write(f"{checkpoint.uri}/manifest.json", manifests.encode([]))
-
-
-DAMAGE = [gone, changed, longer, no_manifest, other_manifest]
-
-
-@pytest.mark.parametrize("how", DAMAGE)
-def test_damage_falls_back_to_the_one_before(place, how):
-    trial = damaged(place, how)
-    with contextlib.ExitStack() as stack:
-        with pytest.warns(UserWarning, match=r"step 2.*is damaged"):
-            found = stack.enter_context(trial.restore())
-        assert found.step == 1
-        assert read(found.path) == {"a": b"1", "b": b"1"}
-
-
-@pytest.mark.parametrize("how", DAMAGE)
-def test_damage_is_an_error_when_this_one_was_asked_for(place, how):
-    trial = damaged(place, how)
-    with pytest.raises(CheckpointCorrupt, match="step 2"), trial.restore(strict=True):
-        pass
-    with pytest.raises(CheckpointCorrupt), trial.restore(trial.latest):
-        pass
-    with pytest.raises(CheckpointCorrupt), trial.latest.open():
-        pass
-
-
-def test_no_whole_checkpoint_is_an_error_and_not_a_fresh_start(place):
-    trial = damaged(place, gone)
-    gone(place, trial.checkpoints[0])
-    with (
-        pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(CheckpointCorrupt, match="step 2"),
-        trial.restore(),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("content", [b"", b'{"v": 1, "name"', b"[]", b"null", b'{"v": 2}', b'{"v": 1, "name": "x"}'])
-def test_a_commit_record_that_cannot_be_read_is_passed_over(place, saved, content):
-    trial = place.begin()
-    saved(trial, 1)
-    saved(trial, 2)
-    place.vault.write(place.layout.commit(trial.latest.name), content)
-    with pytest.warns(UserWarning, match="passed over"):
-        again = place.begin()
-    with again.restore() as found:
-        assert found.step == 1
-
-
-@pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "a//b", "", "a\0b", "./a", "dir"])
-def test_a_manifest_that_leaves_its_folder_is_refused(path):
-    files = [manifests.File(each, 1, "", "", "1") for each in (path, "dir/file")]
-    with pytest.raises(ValueError):
-        manifests.decode(manifests.encode(files))
 
 
 # Attempts side by side
@@ -364,19 +280,15 @@ def test_passing_trouble_is_not_noticed(place, gcs, kind):
     gcs.faults.clear()
 
 
-def test_two_round_trips_are_added_to_those_of_the_files(place, gcs, saved):
+def test_three_small_objects_are_added_to_the_files(place, gcs, saved):
     if place.uri.startswith("file"):
-        pytest.skip("no round trips")
+        pytest.skip("no requests")
     trial = place.begin()
     saved(trial, 1)
     trial._saver._background.submit(int).result()
     before = gcs.requests.copy()
     with trial.save(2) as folder:
         write(folder, {str(number): b"1" for number in range(5)})
-        gcs.faults.latency = 0.2
-        started = time.monotonic()
-    assert 0.6 <= time.monotonic() - started < 1.2
-    gcs.faults.latency = 0.0
     assert gcs.requests["insert"] - before["insert"] == 5 + 3  # metadata, manifest, commit
 
 
