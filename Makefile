@@ -49,7 +49,7 @@ ui: $(READY)
 	@$(BIN)/python -m demo.ui
 
 test: $(READY)
-	$(PYTEST) -n 3 -m 'not ($(subst $() , or ,$(LONG)))'
+	$(PYTEST) -n 4 -m 'not ($(subst $() , or ,$(LONG)))'
 
 test-all: $(LONG:%=test-%)
 

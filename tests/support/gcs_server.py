@@ -143,7 +143,7 @@ class Exchange(Wire):
         super().__init__(*args)
 
     def answer(self) -> None:
-        at, self.kind, self.fault = time.monotonic(), "", Fault()
+        self.at, self.kind, self.fault = time.monotonic(), "", Fault()
         self.unread = int(self.headers.get("Content-Length") or 0)
         time.sleep(self.cloud.faults.latency)
         try:
@@ -161,8 +161,8 @@ class Exchange(Wire):
             self.drain()
             self.send_error_json(ApiError(501, repr(error), "notImplemented"))
 
-        finally:
-            self.cloud.faults.served.append(Served(self.kind, at))
+    def answering(self) -> None:
+        self.cloud.faults.served.append(Served(self.kind, self.at))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
 

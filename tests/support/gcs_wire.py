@@ -30,6 +30,9 @@ class Wire(BaseHTTPRequestHandler):
     fault = Fault()
     query: Mapping[str, str] = MappingProxyType({})
 
+    def answering(self) -> None:
+        """The answer goes out now."""
+
     def log_message(self, *_: object) -> None:
         """Quiet."""
 
@@ -61,6 +64,7 @@ class Wire(BaseHTTPRequestHandler):
     def send_head(self, status: int, headers: Mapping[str, str]) -> None:
         if self.fault.lost:
             raise Dropped
+        self.answering()
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
