@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,8 +25,13 @@ class DataArguments:
             self._nested = Nested([tuple(args), dict(kwargs)], lambda value: isinstance(value, Data))
         except Irreplaceable as refusal:
             raise _refused(refusal) from refusal
-        self.places: dict[str, Data] = {place(self._nested.steps_to(data)): data for data in self._nested.found}
+        self.places: dict[str, Data] = {}
         """Each object once, under the words for where it stands."""
+        alike: Counter[str] = Counter()  # two keys of a dict may look the same
+        for data in self._nested.found:
+            words = place(self._nested.steps_to(data))
+            alike[words] += 1
+            self.places[words if alike[words] == 1 else f"{words} ({alike[words]})"] = data
         self.data: tuple[Data, ...] = tuple(dict.fromkeys(self._nested.found))
         """Equal values once, in the order of the arguments."""
         for where, data in self.places.items():

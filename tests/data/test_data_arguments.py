@@ -208,6 +208,15 @@ def test_a_container_that_cannot_be_copied_becomes_a_plain_one_and_says_so() -> 
     assert [text.partition(" among")[0] for text in warnings] == ["A Strict"]
 
 
+def test_keys_that_look_alike_are_two_places() -> None:
+    class Key:
+        def __repr__(self) -> str:
+            return "key"
+
+    places = DataArguments(({Key(): A, Key(): B},), {}).places
+    assert places == {"argument 0[key]": A, "argument 0[key] (2)": B}
+
+
 def test_a_million_values_are_no_burden() -> None:
     numbers = list(range(1_000_000))
     (same, _), _ = sent(numbers, A)
