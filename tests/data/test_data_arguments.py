@@ -214,7 +214,7 @@ def test_keys_that_look_alike_are_two_places() -> None:
             return "key"
 
     places = DataArguments(({Key(): A, Key(): B},), {}).places
-    assert places == {"argument 0[key]": A, "argument 0[key] (2)": B}
+    assert places == {"argument 0['key']": A, "argument 0['key'] (2)": B}
 
 
 def test_a_million_values_are_no_burden() -> None:
