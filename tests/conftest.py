@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def masks_end_with_their_test() -> Iterator[None]:
+    """What a task masks, it masks for its process, which here is that of all tests: each would slow the next down."""
+    yield
+    for name in ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker"):
+        if name in sys.modules:
+            sys.modules[name].reset_secrets_masker()
 
 
 # A timing is a benchmark, not a test: a machine that pauses must not fail a property.
