@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 LONG := live kills browser interop faults docker
+# Tests of a group that run at the same time; the others need the machine for themselves.
+AT_ONCE_kills := -n 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all $(LONG:%=test-%) lint bench constraints clean
@@ -55,7 +57,7 @@ test-all: $(LONG:%=test-%)
 
 $(LONG:%=test-%): test-%: $(READY)
 	@echo; echo '== Long tests: $* =='
-	$(PYTEST) -m $*
+	$(PYTEST) $(AT_ONCE_$*) -m $*
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -6,6 +6,11 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+IN_CLOUD_STORAGE = pytest.mark.parametrize("place", ["gs"], indirect=True)
+"""What files of this machine have no counterpart of."""
+
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():

@@ -35,6 +35,9 @@ POINTS = [
     "delete tombstone",
 ]
 
+ONCE = ("write attempt", "write .kinetic/trial.json")
+"""Of one attempt."""
+
 
 @pytest.fixture
 def training(place, scratch):
@@ -88,12 +91,22 @@ def check(place, committed):
     trial.close()
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("nth", [1, pytest.param(5, marks=pytest.mark.kills)])
-@pytest.mark.parametrize("point", POINTS)
+def quick(point, nth):
+    """One of the points is looked at whenever the quick tests run."""
+    return point == "write commit" and nth == 1
+
+
+CASES = [
+    pytest.param(point, nth, when, marks=() if quick(point, nth) else pytest.mark.kills)
+    for point in POINTS
+    for nth in (1, 5)
+    for when in ("before", "after")
+    if nth == 1 or point not in ONCE
+]
+
+
+@pytest.mark.parametrize(("point", "nth", "when"), CASES)
 def test_killed_at_a_point(place, training, point, nth, when):
-    if nth > 1 and point in ("write attempt", "write .kinetic/trial.json"):
-        pytest.skip("happens once")
     process = training(point, nth, when)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL

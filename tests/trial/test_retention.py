@@ -7,6 +7,7 @@ import math
 import warnings
 
 import pytest
+from checkpoint_files import IN_CLOUD_STORAGE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -193,9 +194,8 @@ def test_what_does_not_belong_to_the_story_goes_after_a_week(place, saved, monke
     assert (len(place.names(".kinetic/checkpoints")) == 2) is stay
 
 
+@IN_CLOUD_STORAGE
 def test_a_long_attempt_renews_once_a_day(place, saved, monkeypatch):
-    if place.uri.startswith("file"):
-        pytest.skip("files do not age")
     trial = place.begin()
     saved(trial, 1)
     settled(trial)

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from checkpoint_files import noise, read, write
+from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
 
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.vaults import below
@@ -246,10 +246,9 @@ def test_a_lost_answer_to_the_commit_is_our_own(place, gcs, saved):
     assert len(place.names(".kinetic/checkpoints")) == 1
 
 
+@IN_CLOUD_STORAGE
 def test_training_goes_on_when_the_store_was_away(place, gcs, saved):
     """Longer than anybody waits: the save raises, and a later one is whole."""
-    if place.uri.startswith("file"):
-        pytest.skip("files are always there")
     trial = place.begin()
     saved(trial, 1)
     trial._saver._background.submit(int).result()
@@ -280,9 +279,8 @@ def test_passing_trouble_is_not_noticed(place, gcs, kind):
     gcs.faults.clear()
 
 
+@IN_CLOUD_STORAGE
 def test_three_small_objects_are_added_to_the_files(place, gcs, saved):
-    if place.uri.startswith("file"):
-        pytest.skip("no requests")
     trial = place.begin()
     saved(trial, 1)
     trial._saver._background.submit(int).result()

@@ -8,6 +8,7 @@ import time
 import warnings
 
 import pytest
+from checkpoint_files import IN_CLOUD_STORAGE
 
 from airflow_provider_kinetic.job import metrics, protocol
 from airflow_provider_kinetic.job.series import decode, read_rows
@@ -128,10 +129,9 @@ def test_threads_may_log_while_rows_are_sent(tmp_path):
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+@IN_CLOUD_STORAGE
 def test_a_network_that_stays_away_is_said_once_and_disturbs_nobody(place, gcs, monkeypatch):
     """Longer than requests are repeated."""
-    if place.uri.startswith("file"):
-        pytest.skip("files are always there")
     monkeypatch.setattr(metrics, "EVERY", 0.02)
     trial = place.begin()
     monkeypatch.setattr(place.vault._session, "patience", 0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from checkpoint_files import IN_CLOUD_STORAGE
 
 from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.job.vaults import below
@@ -26,9 +27,8 @@ def test_what_is_not_there_is_missing(place, start):
         place.vault.tail(below(place.uri, "a"), start)
 
 
+@IN_CLOUD_STORAGE
 def test_a_refusal_says_what_was_asked_for(place, gcs):
-    if place.uri.startswith("file"):
-        pytest.skip("permissions are the file system's")
     place.vault.write(below(place.uri, "a"), b"abc")
     gcs.fail("download", status=403)
     with pytest.raises(OSError, match="Cannot read gs://"):

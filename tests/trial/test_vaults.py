@@ -6,6 +6,7 @@ import hashlib
 import os
 
 import pytest
+from checkpoint_files import IN_CLOUD_STORAGE
 
 from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
 from airflow_provider_kinetic.job.vaults import below
@@ -85,9 +86,8 @@ def test_many_folders_come_in_pages(place, gcs):
     assert place.vault.folders(place.uri) == list("01234567")
 
 
+@IN_CLOUD_STORAGE
 def test_a_broken_upload_has_the_digest_of_the_whole_file(place, gcs, tmp_path):
-    if place.uri.startswith("file"):
-        pytest.skip("files are linked")
     path = tmp_path / "file"
     path.write_bytes(os.urandom(20 * MIB))
     gcs.cut("chunk", 5 * MIB)
@@ -107,9 +107,8 @@ def test_what_was_sent_does_not_change_with_its_source(place, tmp_path):
     assert place.vault.read(below(place.uri, "a")) == b"1"
 
 
+@IN_CLOUD_STORAGE
 def test_what_was_never_finished_goes_with_its_folder(place):
-    if place.uri.startswith("gs"):
-        pytest.skip("nothing unfinished is there")
     folder = uri_to_path(f"{place.uri}/checkpoints/x")
     folder.mkdir(parents=True)
     (folder / ".kinetic-tmp-1").touch()
