@@ -10,6 +10,8 @@ import pytest
 
 IN_CLOUD_STORAGE = pytest.mark.parametrize("place", ["gs"], indirect=True)
 """What files of this machine have no counterpart of."""
+ON_THIS_MACHINE = pytest.mark.parametrize("place", ["file"], indirect=True)
+"""What Cloud Storage has no counterpart of."""
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 
 import pytest
-from checkpoint_files import IN_CLOUD_STORAGE
+from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE
 
 from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
 from airflow_provider_kinetic.job.vaults import below
@@ -107,7 +107,7 @@ def test_what_was_sent_does_not_change_with_its_source(place, tmp_path):
     assert place.vault.read(below(place.uri, "a")) == b"1"
 
 
-@IN_CLOUD_STORAGE
+@ON_THIS_MACHINE
 def test_what_was_never_finished_goes_with_its_folder(place):
     folder = uri_to_path(f"{place.uri}/checkpoints/x")
     folder.mkdir(parents=True)
