@@ -92,4 +92,9 @@ def _started(live: Live, part: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:  # Airflow's scheduler may wait for ever for an idle worker of its own
+                scheduler = psutil.Process(process.pid)
+                _kill([*scheduler.children(recursive=True), scheduler])
+                process.wait()
