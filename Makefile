@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FRAMEWORKS := .frameworks/.ready
 PYTEST := $(BIN)/python -m pytest
-LONG := live kills browser interop faults docker
+LONG := live kills browser interop faults frameworks docker
 # Tests of a group that run at the same time; the others need the machine for themselves.
 AT_ONCE_kills := -n 3
+AT_ONCE_frameworks := -n 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all $(LONG:%=test-%) lint bench constraints clean
@@ -39,10 +41,20 @@ $(READY): pyproject.toml constraints.txt
 	  uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable . --group dev
 	@touch $@
 
+# What tests of frameworks start processes with: JAX and what belongs to it, without Airflow.
+$(FRAMEWORKS): $(READY) pyproject.toml constraints.txt
+	@echo 'Setting up .frameworks'
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	  uv venv --quiet --allow-existing --python $(BIN)/python .frameworks && \
+	  uv pip install --quiet --python .frameworks/bin/python --constraint constraints.txt --group frameworks
+	@touch $@
+
+test-frameworks: $(FRAMEWORKS)
+
 # Newer versions: make constraints, then the tests.
 constraints:
 	uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --no-emit-index-url \
-	  --no-emit-find-links --group dev pyproject.toml --output-file constraints.txt
+	  --no-emit-find-links --group dev --group frameworks pyproject.toml --output-file constraints.txt
 
 demo: $(READY)
 	@$(BIN)/python -m demo.run
@@ -71,4 +83,4 @@ bench: $(READY)
 	done
 
 clean:
-	rm -rf $(VENV) .demo .interop .test-all build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo .frameworks .interop .test-all build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
