@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
+from airflow_provider_kinetic.job.exclusive import place
+
 TEMPORARY = ".kinetic-tmp-"
 """Prefix of files that are being written; no listing shows them."""
 
@@ -214,7 +216,7 @@ class FileStorage:
         try:
             fill(temporary)
             if if_absent:
-                os.link(temporary, target)
+                place(temporary, target)
             else:
                 temporary.replace(target)
         except FileExistsError:
