@@ -102,13 +102,13 @@ class Saver:
             self._previous = checkpoint.uri, files
 
     @contextlib.contextmanager
-    def save(self, step: int, wait: bool, metadata: Mapping[str, Any]) -> Iterator[Path]:
-        """A folder to fill; what is in it at the end is saved. Nothing is when the body raises."""
+    def save(self, step: int, wait: bool, metadata: Mapping[str, Any]) -> Iterator[Draft]:
+        """With a folder to fill; what is in it at the end is saved. Nothing is when the body raises."""
         name, known = Name(_step(step), self._attempt, next(self._sequence)), _metadata(metadata)
         folder = Path(tempfile.mkdtemp(prefix="kinetic-save-", dir=os.environ.get(ENV_TMP) or None))
         draft = Draft(name, folder, known)
         try:
-            yield folder
+            yield draft
             _describe(draft)
             self.wait()
         except BaseException:

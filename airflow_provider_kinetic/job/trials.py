@@ -28,7 +28,7 @@ from airflow_provider_kinetic.job.notice import Notice
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.restoring import Restorer, Select
 from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.saving import Fence, Saver
+from airflow_provider_kinetic.job.saving import Draft, Fence, Saver
 from airflow_provider_kinetic.job.shelf import Shelf
 from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
 from airflow_provider_kinetic.model.errors import Preempted, UnsupportedParameter
@@ -113,12 +113,18 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         :param metadata: numbers, texts, lists and mappings; ``best`` and retention look at numbers.
         :raises Superseded: a newer attempt has begun.
         """
+        with self.draft(step, metadata, wait) as draft:
+            yield draft.folder
+
+    @contextlib.contextmanager
+    def draft(self, step: int, metadata: Mapping[str, Any], wait: bool = True) -> Iterator[Draft]:
+        """As :meth:`save`, for those who must know the checkpoint's name before, or whose metadata has any keys."""
         if not self._continues:
             self._continues = True
             self._saver.continue_from(next(self._shelf.saved(), None))
         self.look()
-        with self._saver.save(step, wait, metadata) as folder:
-            yield folder
+        with self._saver.save(step, wait, metadata) as draft:
+            yield draft
         self._heartbeat.step = step
 
     def log(self, metrics: Mapping[str, Any], *, step: int, group: str = "train") -> None:
