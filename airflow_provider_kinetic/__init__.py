@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME = {
     "job": ".job",
     "Data": ".model.data",
+    "KineticCheckpoint": ".model.checkpoint",
     "load_result": ".hooks.kinetic",
     "KineticHook": ".hooks.kinetic",
     "KineticBuildImageOperator": ".operators.build_image",

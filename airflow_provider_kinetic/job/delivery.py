@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from airflow_provider_kinetic.job import phases, protocol
 from airflow_provider_kinetic.job.outcome import Outcome, describe
 from airflow_provider_kinetic.job.phases import Progress
+from airflow_provider_kinetic.job.plain import in_json
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.request import Request
 from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing, open_storage
@@ -121,7 +122,7 @@ def _json_text(outcome: Outcome) -> bytes:
             "traceback": outcome.traceback,
             "phase": outcome.phase,
         }
-    return json.dumps(content, allow_nan=False).encode()
+    return json.dumps(content, allow_nan=False, default=in_json).encode()
 
 
 def _write(outcome: Outcome, host_index: int, path: Path, dump: Dump) -> tuple[Outcome, dict[str, Any]]:

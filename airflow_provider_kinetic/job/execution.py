@@ -21,6 +21,7 @@ from airflow_provider_kinetic.job import phases, protocol, workspace
 from airflow_provider_kinetic.job.delivery import BLOCK, deliver
 from airflow_provider_kinetic.job.outcome import Outcome
 from airflow_provider_kinetic.job.phases import Progress
+from airflow_provider_kinetic.job.plain import handed_on
 from airflow_provider_kinetic.job.report import Report
 from airflow_provider_kinetic.job.request import Request
 from airflow_provider_kinetic.job.stopping import StopRequest
@@ -131,7 +132,7 @@ def execute(call: Call, stop: StopRequest) -> Outcome:
             value = asyncio.run(value)
         _close_trials()
         stop.disarm()
-        return Outcome(True, result=value)
+        return Outcome(True, result=handed_on(value))
     except (SystemExit, KeyboardInterrupt) as leaving:
         stop.disarm()
         _close_trials(leaving)

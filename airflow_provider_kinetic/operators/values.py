@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from airflow_provider_kinetic.job.plain import plain
+from airflow_provider_kinetic.job.plain import in_json, plain
 from airflow_provider_kinetic.model.errors import ResultError, ResultTooLarge
 
 
 def small(value: Any, limit: int) -> bool:
     """Whether the value's JSON fits into ``limit`` bytes."""
-    return len(json.dumps(value).encode()) <= limit
+    return len(json.dumps(value, default=in_json).encode()) <= limit
 
 
 def check_multiple_outputs(value: Any, limit: int) -> None:

@@ -1,8 +1,8 @@
 """The zip in which the runner travels (``design`` 3.4).
 
-It holds what a job needs and nothing else: the ``job`` package, the errors that the job may raise, ``Data``, to which
-a function's closure may refer, and the submitter's cloudpickle, so that both ends pickle alike. Equal inputs give equal
-bytes: the digest is part of the job and two submitters of one version send the same file.
+It holds what a job needs and nothing else: the ``job`` package, the errors that the job may raise, ``Data`` and
+``KineticCheckpoint``, to which a function may refer, and the submitter's cloudpickle, so that both ends pickle alike.
+Equal inputs give equal bytes: the digest is part of the job and two submitters of one version send the same file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _bytes() -> bytes:
 def _members() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", _MAIN.encode()
     own = Path(__file__).resolve().parent.parent
-    for name in ("__init__.py", "model/__init__.py", "model/errors.py", "model/data.py"):
+    for name in ("__init__.py", "model/__init__.py", "model/errors.py", "model/data.py", "model/checkpoint.py"):
         yield f"{PACKAGE}/{name}", (own / name).read_bytes()
     for file in (own / "job").rglob("*.py"):
         yield f"{PACKAGE}/{file.relative_to(own).as_posix()}", file.read_bytes()

@@ -35,7 +35,15 @@ def test_a_task_process_loads_next_to_nothing(tmp_path):
     output = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)
 
     loaded = {name.removeprefix("airflow_provider_kinetic.") for name in output.splitlines()[-1].split()}
-    data = {"hooks.xcom", "model.data", "model.errors", "job.references", "job.storage"}
+    data = {
+        "hooks.xcom",
+        "model.checkpoint",
+        "model.data",
+        "model.errors",
+        "job.exclusive",
+        "job.references",
+        "job.storage",
+    }
     assert {name for name in loaded if "." in name} == {"links.pages", "plugin.kinetic", *data}
     assert {name for name in loaded if "." not in name} <= {
         "get_provider_info",

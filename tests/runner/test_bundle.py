@@ -143,7 +143,7 @@ def test_nothing_of_the_provider_but_the_job_travels(tmp_path):
     with zipfile.ZipFile(runner_bundle.build(tmp_path / "runner.pyz").path) as bundle:
         names = bundle.namelist()
     ours = {name for name in names if name.startswith("airflow_provider_kinetic/")}
-    model = ("model/__init__.py", "model/errors.py", "model/data.py")
+    model = ("model/__init__.py", "model/errors.py", "model/data.py", "model/checkpoint.py")
     allowed = {f"airflow_provider_kinetic/{name}" for name in ("__init__.py", *model)}
     assert {name for name in ours if not name.startswith("airflow_provider_kinetic/job/")} == allowed
     assert {name.partition("/")[0] for name in names} == {"__main__.py", "airflow_provider_kinetic", "cloudpickle"}
