@@ -78,7 +78,7 @@ class Records:
                 "host_index": host_index,
                 "started": now(),
                 "nonce": nonce,
-                "parent": _parent(others, checkpoint, seen.commits),
+                "parent": _parent(others, checkpoint, seen.commits, self._saved(checkpoint)),
             }
             if not self._create(self.layout.attempt(number), record):
                 continue
@@ -92,6 +92,19 @@ class Records:
         if ours is None or (native is not None and native.step > ours.step):
             return native
         return Checkpoint(ours.step, ours.uri)
+
+    def _saved(self, checkpoint: Checkpoint | None) -> float | None:
+        """When, in Unix seconds by the store's clock: what was lost is counted from there, and retention may take the
+        checkpoint away before anybody counts."""
+        if checkpoint is None:
+            return None
+        name = checkpoint.uri.rpartition("/")[2]
+        if Name.parse(name):
+            record = self.storage.entry(self.layout.commit(name))
+            found = [record] if record else []
+        else:
+            found = list(self.storage.tree(checkpoint.uri))
+        return max((entry.updated for entry in found), default=0) / 1e9 or None
 
     def _earlier(self, starts: Mapping[int, Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
         """Of this job, each life once."""
@@ -130,14 +143,18 @@ def now() -> str:
 
 
 def _parent(
-    starts: Mapping[int, Mapping[str, Any]], checkpoint: Checkpoint | None, commits: Iterable[Name]
+    starts: Mapping[int, Mapping[str, Any]],
+    checkpoint: Checkpoint | None,
+    commits: Iterable[Name],
+    saved: float | None,
 ) -> dict[str, Any] | None:
     """Where an attempt after ``starts`` goes on; ``seq`` closes the list of the former one's checkpoints."""
     former = max(starts, default=0)
     if former == 0:
         return None
     seq = max((name.seq for name in commits if name.attempt == former), default=0)
-    return {"attempt": former, "checkpoint": checkpoint.to_dict() if checkpoint else None, "seq": seq}
+    here = checkpoint.to_dict() if checkpoint else None
+    return {"attempt": former, "checkpoint": here, "saved": saved, "seq": seq}
 
 
 def _origin(record: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ says it (``checkpointing`` 1.2, 3.9).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,9 +29,14 @@ class Checkpoint:
 
 def native_steps(storage: Storage, checkpoints: str) -> list[Checkpoint]:
     """The committed steps under the ``checkpoints`` URI, lowest first."""
+    return steps_among(storage.list(f"{checkpoints}/"), checkpoints)
+
+
+def steps_among(uris: Iterable[str], checkpoints: str) -> list[Checkpoint]:
+    """As :func:`native_steps`, of what is listed under ``checkpoints``."""
     by_rename = checkpoints.startswith("file://")
     found: dict[int, str] = {}
-    for uri in storage.list(f"{checkpoints}/"):
+    for uri in uris:
         name, _, rest = uri[len(checkpoints) + 1 :].partition("/")
         if name.isdecimal() and rest and (by_rename or rest == _MARKER):
             found[int(name)] = f"{checkpoints}/{name}"

@@ -78,6 +78,9 @@ class Store(Protocol):
         """The first ``limit`` objects whose URI starts with ``prefix`` (a folder ends in ``/``) and sorts behind
         ``after``, in URI order."""
 
+    def now(self, uri: str) -> float:
+        """Unix seconds by the clock that stamps the objects of that place."""
+
     def copy(self, source: str, target: str) -> None:
         """``target`` may be ``source``: it is as new as its copy."""
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.packaging.data_tree import DataFile
 from airflow_provider_kinetic.stores.base import NOTHING, ObjectInfo, Report
+from airflow_provider_kinetic.stores.clock import ServerClock
 from airflow_provider_kinetic.stores.gcs_errors import explained
 from airflow_provider_kinetic.stores.gcs_requests import discard, fetch, look, put
 from airflow_provider_kinetic.stores.gcs_upload import BulkUpload
@@ -49,6 +50,7 @@ class GcsStore:
         self._patience = patience
         self._made: Client | None = None
         self._making = threading.Lock()
+        self._clock = ServerClock()
 
     def read(self, uri: str) -> bytes:
         stream = io.BytesIO()
@@ -128,11 +130,18 @@ class GcsStore:
             with ThreadPoolExecutor(DELETIONS, thread_name_prefix="kinetic-delete") as pool:
                 return sum(pool.map(partial(discard, retry=self._retry), self._blobs(prefix, "")))
 
+    def now(self, uri: str) -> float:
+        """Costs a request only where nothing was asked for before."""
+        if not self._clock.known:
+            self.list(uri, limit=1)
+        return self._clock.now()
+
     @property
     def _client(self) -> Client:
         with self._making:
             if self._made is None:
                 self._made = self._client_factory()
+                self._made._http.hooks["response"].append(self._clock.hear)
             return self._made
 
     @cached_property

@@ -14,6 +14,7 @@ import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -128,6 +129,11 @@ class LocalStore:
                 with contextlib.suppress(FileNotFoundError):  # deleted since
                     found.append(_info(uri, entry.stat()))
         return sorted(found, key=lambda info: info.uri)[:limit]
+
+    def now(self, uri: str) -> float:
+        with _explained("look at", uri):
+            uri_to_path(uri)
+        return time.time()
 
     def copy(self, source: str, target: str) -> None:
         with _explained("copy", source):

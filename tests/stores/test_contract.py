@@ -172,3 +172,11 @@ def test_a_uri_of_another_scheme_is_refused(store: Store, tmp_path: Path) -> Non
     for call in calls:
         with pytest.raises(ConfigurationError, match="ftp://host/object"):
             call()
+
+
+def test_time_is_that_of_the_objects(store: Store, uri_of: Callable[[str], str]) -> None:
+    uri = uri_of("object")
+    store.write(uri, b"")
+    info = store.stat(uri)
+    assert info is not None
+    assert info.updated - 1 <= store.now(uri) < info.updated + 30
