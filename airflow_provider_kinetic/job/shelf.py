@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_kinetic.job.checkpoints import ORBAX, Checkpoint, Commits, in_parallel, survey
+from airflow_provider_kinetic.job.checkpoints import Checkpoint, Commits, in_parallel, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.native import NativeSteps
 from airflow_provider_kinetic.job.retention import DAY, Keep, Sweeper, delete, pins, ranked, refresh
 from airflow_provider_kinetic.job.saving import Fence
-from airflow_provider_kinetic.job.steps import native_steps
 from airflow_provider_kinetic.job.vaults import Vault
 
 
@@ -24,6 +24,7 @@ class Shelf:
         self._fence = fence
         self._keep = keep
         self._commits = Commits(vault, layout)
+        self._native = NativeSteps(vault, layout)
         self._starts: Mapping[int, Mapping[str, Any]] = {}
         self._renewed = 0
 
@@ -37,12 +38,12 @@ class Shelf:
 
     def all(self) -> list[Checkpoint]:
         """Ours and Orbax's, by step."""
-        ours, native = self._commits.all(self._visible()), self._native()
+        ours, native = self._commits.all(self._visible()), self._native.all()
         return sorted([*ours, *native], key=lambda each: each.step)
 
     def latest(self) -> Checkpoint | None:
         """The last one that was saved, or Orbax's where that is further."""
-        ours, native = next(self.saved(), None), max(self._native(), key=lambda each: each.step, default=None)
+        ours, native = next(self.saved(), None), next(reversed(self._native.all()), None)
         if ours is None or (native is not None and native.step > ours.step):
             return native
         return ours
@@ -51,7 +52,7 @@ class Shelf:
         """:raises ValueError: ``mode`` is neither ``"min"`` nor ``"max"``."""
         if mode not in ("min", "max"):
             raise ValueError(f"mode is 'min' or 'max', not {mode!r}")
-        return next(iter(ranked(self._commits.all(self._visible()), metric, mode)), None)
+        return next(iter(ranked(self.all(), metric, mode)), None)
 
     def tidy(self) -> None:
         """Delete what need not be kept. Nothing in here may disturb the training: trouble is a warning."""
@@ -84,7 +85,3 @@ class Shelf:
         seen = survey(self._vault, self._layout, self._starts)
         self._starts = seen.starts
         return seen.visible()
-
-    def _native(self) -> list[Checkpoint]:
-        found = native_steps(self._vault, self._layout.checkpoints)
-        return [Checkpoint(each.step, each.uri, kind=ORBAX) for each in found]

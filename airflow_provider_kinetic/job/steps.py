@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job.storage import Storage
 
-_MARKER = "commit_success.txt"
+MARKER = "commit_success.txt"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def steps_among(uris: Iterable[str], checkpoints: str) -> list[Checkpoint]:
     found: dict[int, str] = {}
     for uri in uris:
         name, _, rest = uri[len(checkpoints) + 1 :].partition("/")
-        if name.isdecimal() and rest and (by_rename or rest == _MARKER):
+        if name.isdecimal() and rest and (by_rename or rest == MARKER):
             found[int(name)] = f"{checkpoints}/{name}"
     return [Checkpoint(step, uri) for step, uri in sorted(found.items())]
 

@@ -22,9 +22,9 @@ from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.heartbeat import Heartbeat
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.leaving import Leaving
 from airflow_provider_kinetic.job.metrics import Metrics
 from airflow_provider_kinetic.job.notice import Notice
+from airflow_provider_kinetic.job.orbax import WithOrbax
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.restoring import Restorer, Select
 from airflow_provider_kinetic.job.retention import Keep
@@ -62,7 +62,7 @@ class Start:
             self.records.end(self.attempt, report)
 
 
-class Trial(Leaving, AbstractContextManager["Trial"]):
+class Trial(WithOrbax, AbstractContextManager["Trial"]):
     """One attempt of a trial, from :func:`trial`. Close it, or use ``with``; in a job the runner does.
 
     Save from one process of the job, from any thread.
@@ -160,7 +160,7 @@ class Trial(Leaving, AbstractContextManager["Trial"]):
         return self._shelf.latest()
 
     def best(self, metric: str, mode: str = "min") -> Checkpoint | None:
-        """By a number in the metadata; the later of equals."""
+        """By a number in the metadata, of Orbax's also in the metrics; the one with more steps of equals."""
         return self._shelf.best(metric, mode)
 
     @property

@@ -1,0 +1,81 @@
+"""The steps of an Orbax ``CheckpointManager`` that works in the trial's folder, as checkpoints beside ours.
+
+They are only looked at: retention, deletions and what clears up behind a crash are Orbax's own (``checkpointing`` 3.9).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_kinetic.job.checkpoints import ORBAX, Checkpoint, in_parallel
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.numbers import as_json
+from airflow_provider_kinetic.job.steps import MARKER, steps_among
+from airflow_provider_kinetic.job.storage import Entry, ObjectMissing, Storage
+from airflow_provider_kinetic.job.vaults import below
+
+DESCRIPTION = "_CHECKPOINT_METADATA"
+METRICS = "metrics/metrics"
+"""File of a step that was saved with ``metrics=``."""
+
+
+class NativeSteps:
+    """Asked anew each time; what a step says of itself is read once."""
+
+    def __init__(self, storage: Storage, layout: TrialLayout) -> None:
+        self._storage = storage
+        self._layout = layout
+        self._known: dict[tuple[str, int], tuple[str, Mapping[str, Any]]] = {}
+
+    def all(self) -> list[Checkpoint]:
+        """The committed ones, lowest step first."""
+        folder = self._layout.checkpoints
+        entries = [entry for entry in self._storage.tree(folder) if not entry.is_folder]
+        files: dict[str, dict[str, Entry]] = {}
+        for entry in entries:
+            name, _, rest = entry.name.partition("/")
+            files.setdefault(name, {})[rest] = entry
+        steps = steps_among((f"{folder}/{entry.name}" for entry in entries), folder)
+        return in_parallel(lambda step: self._described(step.step, step.uri, files[step.uri.rpartition("/")[2]]), steps)
+
+    def _described(self, step: int, uri: str, files: Mapping[str, Entry]) -> Checkpoint:
+        last = files.get(MARKER) or max(files.values(), key=lambda entry: entry.updated)
+        key = uri, last.updated
+        if key not in self._known:
+            said = self._read(uri, DESCRIPTION, files)
+            metadata = {**_mapping(said.get("custom_metadata")), **self._read(uri, METRICS, files)}
+            saved = said.get("commit_timestamp_nsecs") or said.get("init_timestamp_nsecs") or last.updated
+            self._known[key] = _utc(saved), as_json(metadata)
+        created, metadata = self._known[key]
+        return Checkpoint(
+            step,
+            uri,
+            metadata=metadata,
+            bytes=sum(entry.size for entry in files.values()),
+            files=len(files),
+            created=created,
+            kind=ORBAX,
+        )
+
+    def _read(self, uri: str, name: str, files: Mapping[str, Entry]) -> dict[str, Any]:
+        """Of another's file, and perhaps of a version that we do not know: empty for what cannot be used."""
+        if name not in files:
+            return {}
+        try:
+            return _mapping(json.loads(self._storage.read(below(uri, name))))
+        except (ObjectMissing, ValueError):
+            return {}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _utc(nanoseconds: Any) -> str:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(nanoseconds) / 1e9))
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
