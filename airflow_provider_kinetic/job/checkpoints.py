@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -114,16 +114,16 @@ class Survey:
         return sorted(found, key=lambda name: name.age)
 
 
-def survey(storage: Storage, layout: TrialLayout, known: Mapping[int, Mapping[str, Any]] | None = None) -> Survey:
-    """Two round trips whatever the length of the story; one where the start records are ``known``."""
-    known = known or {}
+def survey(storage: Storage, layout: TrialLayout, known: dict[int, Mapping[str, Any]] | None = None) -> Survey:
+    """Two round trips whatever the length of the story; one where the start records are ``known``, which are added."""
+    known = {} if known is None else known
     prefixes = (layout.attempts, layout.commits, layout.tombstones)
     attempts, commits, tombstones = in_parallel(storage.list, prefixes)
     numbers = [(int(stem), uri) for stem, uri in _stems(attempts) if stem.isdecimal()]
     fresh = [(number, uri) for number, uri in numbers if not known.get(number)]
     records = in_parallel(lambda each: read_record(storage, each[1]) or {}, fresh)
+    known.update((number, record) for (number, _), record in zip(fresh, records) if record)
     starts = {number: known.get(number, {}) for number, _ in numbers}
-    starts.update(zip((number for number, _ in fresh), records))
     return Survey(starts, names_of(commits), names_of(tombstones))
 
 
@@ -143,21 +143,24 @@ class Commits:
     def add(self, name: Name, checkpoint: Checkpoint) -> None:
         self._known[name] = checkpoint
 
-    def forget(self, name: Name) -> None:
-        self._known.pop(name, None)
+    def only(self, names: Collection[Name]) -> None:
+        """Forget all others: they are gone, and there are many in a long attempt."""
+        for name in self._known.keys() - names:
+            self._known.pop(name, None)
 
     def get(self, name: Name) -> Checkpoint | None:
         """None when it is gone or cannot be used."""
-        if name not in self._known:
-            uri = self._layout.commit(str(name))
-            try:
-                self._known[name] = commit_of(json.loads(self._storage.read(uri)), name, self._layout)
-            except ObjectMissing:
-                return None  # deleted meanwhile
-            except (ValueError, TypeError, KeyError) as error:
-                warnings.warn(f"The checkpoint {uri} cannot be used and is passed over: {error}", stacklevel=2)
-                self._known[name] = None
-        return self._known[name]
+        with contextlib.suppress(KeyError):
+            return self._known[name]
+        uri, found = self._layout.commit(str(name)), None
+        try:
+            found = commit_of(json.loads(self._storage.read(uri)), name, self._layout)
+        except ObjectMissing:
+            return None  # deleted meanwhile
+        except (ValueError, TypeError, KeyError) as error:
+            warnings.warn(f"The checkpoint {uri} cannot be used and is passed over: {error}", stacklevel=2)
+        self._known[name] = found
+        return found
 
     def newest(self, names: Sequence[Name]) -> Iterator[Checkpoint]:
         """Those that can be used, latest first, read one by one."""

@@ -22,7 +22,7 @@ from typing import Any
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.numbers import as_json
-from airflow_provider_kinetic.job.series import Row, read_rows
+from airflow_provider_kinetic.job.series import Row, decode, stream_rows
 from airflow_provider_kinetic.job.spool import Spool
 from airflow_provider_kinetic.job.summary import Summary
 from airflow_provider_kinetic.job.vaults import Vault
@@ -44,24 +44,33 @@ class Metrics:
     """Of one attempt. :meth:`log` may be called from any thread and never waits for the network.
 
     :param newest: says whether the attempt is: only that one may write the summary.
+    :param starts: start records that are known already.
     :param spool: folder that the supervisor looks into; None where there is none.
     """
 
     def __init__(
-        self, vault: Vault, layout: TrialLayout, attempt: int, newest: Callable[[], bool], spool: Path | None = None
+        self,
+        vault: Vault,
+        layout: TrialLayout,
+        attempt: int,
+        newest: Callable[[], bool],
+        starts: dict[int, Mapping[str, Any]],
+        spool: Path | None = None,
     ) -> None:
         self._vault = vault
         self._layout = layout
         self._attempt = attempt
         self._newest = newest
+        self._starts = starts
         self._spool = Spool(spool)
-        self._pending: deque[tuple[Row, bytes]] = deque()
+        self._pending: deque[bytes] = deque()
+        """Lines: while the store is away there may be many."""
         self._segment = bytearray()
         self._number = 1
         self._unwritten = False
         self._written_at = -CALM
-        self._fresh: list[Row] = []
-        """In the segment and not yet in the summary."""
+        self._summed = 0
+        """So many bytes of the segment are in the summary."""
         self._summary: Summary | None = None
         self._summarized_at = 0.0
         self._writing = threading.Lock()
@@ -76,9 +85,8 @@ class Metrics:
         if self._closing.is_set():
             raise ValueError("the trial is closed: log before, or ask job.trial() for another one")
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
-        row = Row(time.time(), operator.index(step), group, kept, self._attempt)
-        line = row.encode()
-        self._pending.append((row, line))
+        line = Row(time.time(), operator.index(step), group, kept).encode()
+        self._pending.append(line)
         self._spool.append(line)
         if self._thread is None:
             self._begin()
@@ -94,8 +102,8 @@ class Metrics:
                 self._vault.write(self._layout.segment(self._attempt, self._number), bytes(self._segment))
                 self._unwritten, self._written_at = False, time.monotonic()
                 if self._summary is not None:
-                    self._summary.add(self._fresh)
-                self._fresh.clear()
+                    self._summary.add(decode(bytes(self._segment[self._summed :]), self._attempt))
+                self._summed = len(self._segment)
                 if len(self._segment) >= SEGMENT:
                     self._next()
             self._spool.clear()
@@ -120,7 +128,7 @@ class Metrics:
             return
         with self._writing:
             if self._summary is None or self._summary.overlaps:
-                self._summary = Summary(self._attempt, read_rows(self._vault, self._layout))
+                self._summary = Summary(self._attempt, stream_rows(self._vault, self._layout, self._starts))
             content = {"v": protocol.VERSION, "attempt": self._attempt, **self._summary.to_dict()}
         self._vault.write(self._layout.summary, json.dumps(content, separators=(",", ":")).encode())
 
@@ -129,14 +137,13 @@ class Metrics:
         if self._segment and time.monotonic() - self._written_at < CALM and not self._unwritten:
             self._next()
         while self._pending and len(self._segment) < SEGMENT:
-            row, line = self._pending.popleft()
-            self._fresh.append(row)
-            self._segment += line
+            self._segment += self._pending.popleft()
             self._unwritten = True
 
     def _next(self) -> None:
         self._number += 1
         self._segment.clear()
+        self._summed = 0
 
     def _begin(self) -> None:
         with self._writing:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.checkpoints import Checkpoint, names_of, survey
@@ -101,9 +101,12 @@ class Sweeper:
         self._layout = layout
         self._attempt = attempt
 
-    def sweep(self) -> None:
-        """Deletions that were broken off, data that nobody committed, and what has been aside for a week."""
-        seen = survey(self._vault, self._layout)
+    def sweep(self, starts: dict[int, Mapping[str, Any]]) -> None:
+        """Deletions that were broken off, data that nobody committed, and what has been aside for a week.
+
+        :param starts: start records that are known already.
+        """
+        seen = survey(self._vault, self._layout, starts)
         pinned = pins(self._vault, self._layout)
         for name in [*seen.tombstones, *self._aside(seen.commits - set(seen.visible()), pinned)]:
             delete(self._vault, self._layout, str(name))

@@ -96,56 +96,114 @@ def _once(rows: Iterable[Row]) -> Iterable[Row]:
     return merged.values()
 
 
-class Series:
-    """Reads the rows of a trial as often as one likes: each time only what is new is fetched."""
+class Segment(NamedTuple):
+    """A part of what an attempt has written: whole lines."""
 
-    def __init__(self, vault: Vault, layout: TrialLayout) -> None:
+    attempt: int
+    name: str
+    data: bytes
+
+
+class Segments:
+    """What attempts have written, as bytes. Each look fetches only what is new.
+
+    :param starts: start records that are known already.
+    """
+
+    def __init__(self, vault: Vault, layout: TrialLayout, starts: dict[int, Mapping[str, Any]] | None = None) -> None:
         self._vault = vault
         self._layout = layout
-        self._starts: Mapping[int, Mapping[str, Any]] = {}
+        self._starts = {} if starts is None else starts
         self._read: dict[str, int] = {}
         """Bytes by name of segment."""
-        self._written: dict[int, dict[str, list[Row]]] = {}
-        """By attempt and name of segment."""
+        self.lineage = Lineage()
+        """As it was at the last look."""
 
-    def rows(self) -> list[Row]:
-        """All that count, of the first host of each attempt. Three round trips; two when nothing is new."""
+    def look(self) -> list[Segment]:
+        """Of attempts that count, the first host's. Three round trips; two when nothing is new."""
         looks: list[Callable[[], Any]] = [
-            self._survey,
+            lambda: survey(self._vault, self._layout, self._starts).starts,
             lambda: list(self._vault.tree(self._layout.metrics.rstrip("/"))),
         ]
-        self._starts, entries = in_parallel(lambda look: look(), looks)
-        lineage = Lineage.of(self._starts)
+        starts, entries = in_parallel(lambda look: look(), looks)
+        self.lineage = Lineage.of(starts)
         grown = []
         for entry in entries:
             match = _SEGMENT.fullmatch(entry.name)
-            if match and int(match[1]) in lineage.shares and entry.size > self._read.get(entry.name, 0):
+            if match and int(match[1]) in self.lineage.shares and entry.size > self._read.get(entry.name, 0):
                 grown.append((int(match[1]), entry))
-        in_parallel(lambda each: self._fetch(*each), grown)
-        written = {
-            attempt: [row for _, rows in sorted(segments.items()) for row in rows]
-            for attempt, segments in list(self._written.items())
-        }
-        return told(lineage, written)
+        return sorted(found for found in in_parallel(lambda each: self._fetch(*each), grown) if found)
 
-    def _survey(self) -> Mapping[int, Mapping[str, Any]]:
-        return survey(self._vault, self._layout, self._starts).starts
-
-    def _segments(self) -> list[Entry]:
-        return list(self._vault.tree(self._layout.metrics.rstrip("/")))
-
-    def _fetch(self, attempt: int, entry: Entry) -> None:
+    def _fetch(self, attempt: int, entry: Entry) -> Segment | None:
         """A segment only grows. What follows its last line end is left for the next time."""
         known = self._read.get(entry.name, 0)
         try:
             data = self._vault.tail(entry.uri, known) if known else self._vault.read(entry.uri)
         except ObjectMissing:
-            return
+            return None
         end = data.rfind(b"\n") + 1
-        self._written.setdefault(attempt, {}).setdefault(entry.name, []).extend(decode(data[:end], attempt))
         self._read[entry.name] = known + end
+        return Segment(attempt, entry.name, data[:end])
+
+
+class Series:
+    """Reads the rows of a trial as often as one likes: each time only what is new is fetched."""
+
+    def __init__(self, vault: Vault, layout: TrialLayout) -> None:
+        self._segments = Segments(vault, layout)
+        self._written: dict[int, dict[str, list[Row]]] = {}
+        """By attempt and name of segment."""
+
+    def rows(self) -> list[Row]:
+        """All that count. Three round trips; two when nothing is new."""
+        for attempt, name, data in self._segments.look():
+            self._written.setdefault(attempt, {}).setdefault(name, []).extend(decode(data, attempt))
+        written = {
+            attempt: [row for _, rows in sorted(segments.items()) for row in rows]
+            for attempt, segments in self._written.items()
+        }
+        return told(self._segments.lineage, written)
 
 
 def read_rows(vault: Vault, layout: TrialLayout) -> list[Row]:
     """All rows that count, once."""
     return Series(vault, layout).rows()
+
+
+def stream_rows(vault: Vault, layout: TrialLayout, starts: dict[int, Mapping[str, Any]] | None = None) -> Iterator[Row]:
+    """The rows of :func:`read_rows`, without ever holding them all: what a training loop has no room for.
+
+    They come attempt by attempt, as they were logged; two of one group and step in one attempt stay two.
+    """
+    source = Segments(vault, layout, starts)
+    segments = source.look()
+    written: dict[int, list[bytes]] = {}
+    for attempt, _, data in segments:
+        written.setdefault(attempt, []).append(data)
+    return followed(source.lineage, written)
+
+
+def followed(lineage: Lineage, written: Mapping[int, Sequence[bytes]]) -> Iterator[Row]:
+    """As :func:`told`. Where one attempt takes over from another, both may have a row of the same step: it is one."""
+    attempts = sorted(lineage.shares.keys() & written.keys())
+    first_of: dict[str, float] = {}
+    cuts: dict[int, Mapping[str, float]] = {}
+
+    def counting(attempt: int) -> Iterator[Row]:
+        rows = itertools.chain.from_iterable(decode(data, attempt) for data in written[attempt])
+        cut = cuts[attempt]
+        return (r for r in rows if lineage.shows_row(attempt, r.step) and r.step <= cut.get(r.group, math.inf))
+
+    for attempt in reversed(attempts):
+        cuts[attempt] = dict(first_of)
+        for row in counting(attempt) if attempt > attempts[0] else ():
+            first_of[row.group] = min(first_of.get(row.group, math.inf), row.step)
+    held: dict[tuple[str, int], Row] = {}
+    for attempt in attempts:
+        for row in counting(attempt):
+            before = held.pop((row.group, row.step), None)
+            known = row._replace(values={**before.values, **row.values}) if before else row
+            if row.step == cuts[attempt].get(row.group):
+                held[row.group, row.step] = known
+            else:
+                yield known

@@ -18,14 +18,16 @@ from airflow_provider_kinetic.job.vaults import Vault
 class Shelf:
     """What can be restored. Asked anew each time, because others may delete; records are read once."""
 
-    def __init__(self, vault: Vault, layout: TrialLayout, fence: Fence, keep: Keep) -> None:
+    def __init__(
+        self, vault: Vault, layout: TrialLayout, fence: Fence, keep: Keep, starts: dict[int, Mapping[str, Any]]
+    ) -> None:
         self._vault = vault
         self._layout = layout
         self._fence = fence
         self._keep = keep
         self._commits = Commits(vault, layout)
         self._native = NativeSteps(vault, layout)
-        self._starts: Mapping[int, Mapping[str, Any]] = {}
+        self._starts = starts
         self._renewed = 0
 
     def add(self, name: Name, checkpoint: Checkpoint) -> None:
@@ -68,7 +70,7 @@ class Shelf:
     def sweep(self, attempt: int) -> None:
         """As :meth:`tidy`, of what earlier attempts left behind."""
         try:
-            Sweeper(self._vault, self._layout, attempt).sweep()
+            Sweeper(self._vault, self._layout, attempt).sweep(self._starts)
         except Exception as error:
             warnings.warn(f"{self._layout.output_dir} could not be cleared up: {error}", stacklevel=1)
 
@@ -83,5 +85,5 @@ class Shelf:
 
     def _visible(self) -> list[Name]:
         seen = survey(self._vault, self._layout, self._starts)
-        self._starts = seen.starts
+        self._commits.only(seen.commits)
         return seen.visible()

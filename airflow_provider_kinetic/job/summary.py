@@ -66,7 +66,7 @@ class Curve:
 class Summary:
     """As one attempt sees it.
 
-    :param told: rows that count until now, by step.
+    :param told: rows that count until now, those of earlier attempts first.
     """
 
     def __init__(self, attempt: int, told: Iterable[Row] = ()) -> None:
@@ -81,11 +81,11 @@ class Summary:
         self.overlaps = False
 
     def add(self, rows: Iterable[Row]) -> None:
-        """In the order of steps."""
+        """In the order of logging."""
         for row in rows:
             self._step = max(self._step, row.step)
             if row.attempt != self._attempt:
-                self._inherited[row.group] = row.step
+                self._inherited[row.group] = max(row.step, self._inherited.get(row.group, row.step))
             self.overlaps = self.overlaps or row.step <= self._inherited.get(row.group, -1)
             for name, value in row.values.items():
                 self._curves.setdefault(f"{row.group}/{name}", Curve()).add(row.step, value)

@@ -78,8 +78,9 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
         """Counts the starts of the trial from 1."""
         layout = TrialLayout(output_dir)
         fence = Fence(self._vault, layout, self.attempt)
-        self._shelf = Shelf(self._vault, layout, fence, keep)
-        self._metrics = Metrics(self._vault, layout, self.attempt, fence.holds, self._start.spool)
+        starts: dict[int, Mapping[str, Any]] = {}
+        self._shelf = Shelf(self._vault, layout, fence, keep, starts)
+        self._metrics = Metrics(self._vault, layout, self.attempt, fence.holds, starts, self._start.spool)
         self._heartbeat = Heartbeat(self._vault, layout, self.attempt, fence.holds)
         self._heartbeat.start()
         saver = Saver(self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed)
