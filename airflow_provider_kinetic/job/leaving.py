@@ -24,6 +24,8 @@ class Leaving:
         """The last answer; None before the first."""
         self._left = False
         """It was told to end; an interpreter that ends by ``SystemExit`` does not say so."""
+        self.acknowledged = False
+        """It ends because it was told to, whatever its code returns."""
 
     def stopping(self, step: int | None = None) -> bool:
         """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
@@ -64,6 +66,10 @@ class Leaving:
             self._saver.wait()
             self._left = True
             raise Preempted(advice="Another attempt continues from the last checkpoint.")
+
+    def acknowledge(self) -> None:
+        """The code ends by itself without having finished: of loops that leave by ``break`` and not by an exception."""
+        self._left = self.acknowledged = True
 
     def look(self) -> None:
         """A save has begun: who was asked to stop before may leave after it."""

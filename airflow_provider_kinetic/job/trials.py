@@ -216,10 +216,15 @@ def trial(dir: str | os.PathLike[str] | None = None, *, keep: Keep | None = None
 
 
 def close_all(error: BaseException | None = None) -> None:
-    """Every trial of this process; raises the first trouble after all are closed."""
+    """Every trial of this process; raises the first trouble after all are closed.
+
+    :raises Preempted: one has acknowledged that it ends without having finished.
+    """
     with contextlib.ExitStack() as stack:
         for each in _open.values():
             stack.callback(each.close, error)
+    if error is None and any(each.acknowledged for each in _open.values()):
+        raise Preempted(advice="Another attempt continues from the last checkpoint.")
 
 
 def _report(error: BaseException | None) -> Report:
