@@ -189,7 +189,7 @@ class LocalCluster:
             "stop_grace": manifest.stop_grace,
             "active_deadline": manifest.active_deadline,
             "slots": self.max_parallel,
-            "budget_exit_code": protocol.EXIT_BUDGET_SPENT,
+            "final_exits": list(protocol.FINAL_EXITS),
             "termination_variable": protocol.ENV_TERMINATION_LOG,
         }
 

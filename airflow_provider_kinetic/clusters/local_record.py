@@ -144,9 +144,13 @@ def _ending(facts: Mapping[str, Any]) -> tuple[JobState, Reason, str, int | None
         return JobState.FAILED, Reason.IMAGE, f"The command could not be started: {facts['error']}.", None
     if code == protocol.EXIT_OK:
         return JobState.SUCCEEDED, Reason.NONE, "", code
-    if code == protocol.EXIT_BUDGET_SPENT:
+    if code in protocol.FINAL_EXITS:
         words = protocol.decode_termination(facts.get("termination", "").encode()) or {}
-        return JobState.FAILED, Reason.PREEMPTION_BUDGET, words.get("reason") or "Preempted too often.", code
+        spent = code == protocol.EXIT_BUDGET_SPENT
+        reason, general = (
+            (Reason.PREEMPTION_BUDGET, "Preempted too often.") if spent else (Reason.STALLED, "It stalled.")
+        )
+        return JobState.FAILED, reason, words.get("reason") or general, code
     if code is not None and code > 128:
         return JobState.FAILED, Reason.KILLED, _killed(code), code
     return JobState.FAILED, Reason.USER_CODE, f"The process exited with code {code}.", code

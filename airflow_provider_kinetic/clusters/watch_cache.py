@@ -174,7 +174,7 @@ def _explained(status: JobStatus, own: list[Object]) -> bool:
     if status.state is JobState.SUCCEEDED:
         return any(pod.phase == "Succeeded" or pod.exit_code == 0 for pod in pods)
     ended = [pod for pod in pods if pod.ended or pod.exit_code is not None]
-    return any(not pod.disruption or pod.exit_code == protocol.EXIT_BUDGET_SPENT for pod in ended)
+    return any(not pod.disruption or pod.exit_code in protocol.FINAL_EXITS for pod in ended)
 
 
 class Cache:

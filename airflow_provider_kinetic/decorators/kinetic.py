@@ -77,6 +77,7 @@ def kinetic_task(
     startup_timeout: Seconds | None = ...,
     run_timeout: Seconds | None = ...,
     stop_grace: Seconds | None = ...,
+    stall_timeout: Seconds | None = ...,
     max_preemptions: int | None = ...,
     labels: Mapping[str, str] | None = ...,
     service_account: str | None = ...,

@@ -64,6 +64,10 @@ class Heartbeat:
         self._said["status"] = str(text)[:LONGEST]
         self._unsaid = True
 
+    def said(self) -> object:
+        """Changes with every step and whatever else is said."""
+        return self.step, self._said["progress"], self._said["status"]
+
     def beat(self) -> None:
         """Never raises: trouble with the store is a warning, once until it is over."""
         with self._beating:

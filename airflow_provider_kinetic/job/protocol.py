@@ -36,6 +36,8 @@ ENV_TERMINATION_LOG = "KINETIC_TERMINATION_LOG"
 ENV_RESULT_FORMAT = "KINETIC_RESULT_FORMAT"  # "pickle" (default) or "json"
 ENV_MAX_PREEMPTIONS = "KINETIC_MAX_PREEMPTIONS"
 ENV_STOP_GRACE = "KINETIC_STOP_GRACE"  # seconds between SIGTERM and SIGKILL
+ENV_STALL_TIMEOUT = "KINETIC_STALL_TIMEOUT"  # seconds without progress after which a function is ended
+ENV_PULSE = "KINETIC_PULSE"  # set by the runner: this file is touched whenever the function got on
 ENV_STOP_FILE = "KINETIC_STOP_FILE"  # set by the runner: this file exists from the moment a stop was asked for
 ENV_SPOOL = "KINETIC_SPOOL"  # set by the runner: folder for metrics that are not stored yet
 ENV_ATTEMPT = "KINETIC_ATTEMPT"  # set by the runner: the number of this start; "0" where no records are kept
@@ -44,12 +46,17 @@ ENV_DAG_ID = "KINETIC_DAG_ID"
 ENV_TASK_ID = "KINETIC_TASK_ID"
 ENV_RUN_ID = "KINETIC_RUN_ID"
 ENV_MAP_INDEX = "KINETIC_MAP_INDEX"
+ENV_TRIAL = "KINETIC_TRIAL"  # JSON: experiment, trial, args (masked, cut), args_digest
+ENV_RESTORE_FROM = "KINETIC_RESTORE_FROM"  # URI of the checkpoint that a trial without one of its own begins with
 
 # Exit codes. 0 and 1 are upstream's (contract 7.5).
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_BUDGET_SPENT = 117  # preempted too often: the platform must not start another attempt
+EXIT_STALLED = 118  # no progress for too long: a new task try may go on, the platform must not
 EXIT_PREEMPTED = 143  # 128 + SIGTERM: stopped on request, another attempt continues
+FINAL_EXITS = (EXIT_BUDGET_SPENT, EXIT_STALLED)
+"""After these the platform starts no other attempt, also when the machine is taken away meanwhile."""
 
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 
@@ -59,7 +66,8 @@ def encode_termination(
 ) -> bytes:
     """The termination message: at most 4 KiB of JSON that the platform keeps with the finished container.
 
-    ``outcome`` is ``"success"``, ``"failure"``, ``"preempted"`` or ``"budget_spent"``; ``objects`` maps an object's
+    ``outcome`` is ``"success"``, ``"failure"``, ``"preempted"``, ``"stalled"`` or
+    ``"budget_spent"``; ``objects`` maps an object's
     base name to ``{"sha256": hex, "size": bytes}``, and of a value also ``"type"``, its qualified name, and ``"json"``,
     whether it consists of JSON's own types. Limit: Kubernetes, ``terminationMessagePath``.
     """

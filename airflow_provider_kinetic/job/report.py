@@ -17,14 +17,21 @@ from airflow_provider_kinetic.job.redaction import redact
 SUCCESS = "success"
 FAILURE = "failure"
 PREEMPTED = "preempted"
+STALLED = "stalled"
 BUDGET_SPENT = "budget_spent"
 
-_STATES = {SUCCESS: "COMPLETED", FAILURE: "FAILED", PREEMPTED: "PREEMPTED", BUDGET_SPENT: "BUDGET_SPENT"}
+_STATES = {
+    SUCCESS: "COMPLETED",
+    FAILURE: "FAILED",
+    STALLED: "FAILED",
+    PREEMPTED: "PREEMPTED",
+    BUDGET_SPENT: "BUDGET_SPENT",
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """``outcome`` is one of the four words above, ``objects`` as in the termination message."""
+    """``outcome`` is one of the words above, ``objects`` as in the termination message."""
 
     outcome: str
     phase: str
@@ -60,3 +67,7 @@ class Report:
     @classmethod
     def preempted(cls, phase: str) -> Report:
         return cls(PREEMPTED, phase, protocol.EXIT_PREEMPTED, reason="stopped on request (SIGTERM)")
+
+    @classmethod
+    def stalled(cls, phase: str, reason: str) -> Report:
+        return cls(STALLED, phase, protocol.EXIT_STALLED, reason=reason, error={"type": "stalled", "text": reason})

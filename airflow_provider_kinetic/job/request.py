@@ -44,6 +44,8 @@ class Request:
     result_format: str = "pickle"
     max_preemptions: int = DEFAULT_PREEMPTIONS
     stop_grace: float = DEFAULT_GRACE
+    stall_timeout: float = 0.0
+    """0: nobody looks whether the function gets on."""
     host_index: int = 0
     trial: Mapping[str, str] = field(default_factory=dict)
     """What the environment says of the Airflow task."""
@@ -70,6 +72,7 @@ class Request:
             result_format=environ.get(protocol.ENV_RESULT_FORMAT) or "pickle",
             max_preemptions=int(_number(environ, protocol.ENV_MAX_PREEMPTIONS, DEFAULT_PREEMPTIONS)),
             stop_grace=_number(environ, protocol.ENV_STOP_GRACE, DEFAULT_GRACE),
+            stall_timeout=_number(environ, protocol.ENV_STALL_TIMEOUT, 0.0),
             host_index=host_index(environ),
             trial={name: environ[variable] for name, variable in _TRIAL.items() if environ.get(variable)},
         )

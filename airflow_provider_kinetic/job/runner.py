@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,9 @@ from airflow_provider_kinetic.job.delivery import adopt, deliver
 from airflow_provider_kinetic.job.logs import LAST_FLUSH, ChunkNames, LogShipper
 from airflow_provider_kinetic.job.outcome import Outcome, describe
 from airflow_provider_kinetic.job.phases import Progress
-from airflow_provider_kinetic.job.report import BUDGET_SPENT, FAILURE, Report
+from airflow_provider_kinetic.job.report import BUDGET_SPENT, FAILURE, PREEMPTED, Report
 from airflow_provider_kinetic.job.request import Request
+from airflow_provider_kinetic.job.stall import StallWatch, show_on_request
 from airflow_provider_kinetic.job.stopping import StopRequest
 from airflow_provider_kinetic.job.supervisor import Ending, Mirror, Signals, Stop, Supervisor
 
@@ -34,6 +36,7 @@ REPORT = "report.json"
 STOP = "stopping"
 STAND_IN = "stand-in"
 SPOOL = "metrics"
+PULSE = "pulse"
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,9 @@ def _worker(start: Start, output: int, supervisor: int) -> int:
     os.environ[protocol.ENV_SPOOL] = str(start.folder / SPOOL)
     os.environ[protocol.ENV_ATTEMPT] = str(start.attempt.number)
     start.signals.leave_to_child()
+    if start.request.stall_timeout:
+        os.environ[protocol.ENV_PULSE] = str(start.folder / PULSE)
+        show_on_request()
     stop = StopRequest()
     stop.install(start.signals.previous[signal.SIGTERM])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -170,25 +176,40 @@ def _supervise(start: Start, pid: int, output: int) -> int:
         if shipper is not None:
             shipper.feed(data)
 
+    stall = _stall_watch(start)
+
     def stopping() -> None:
-        (start.folder / STOP).touch()
+        (start.folder / STOP).write_text(str(time.monotonic()))
         if shipper is not None:
             shipper.flush()
-        threading.Thread(target=_notice, args=(start,), daemon=True).start()
+        stalled = stall is not None and stall.stalled
+        if stall is not None and stalled:
+            pass_on(f"kinetic: {stall.reason}: the function is ended\n".encode())
+        threading.Thread(target=_notice, args=(start, stalled), daemon=True).start()
 
-    ending = Supervisor(start.signals, start.stop, pass_on, stopping).watch(pid, output)
+    ending = Supervisor(start.signals, start.stop, pass_on, stopping, stall).watch(pid, output)
     rest = threading.Thread(target=_send_rest, args=(start, 2), daemon=True)
     rest.start()
     rest.join(start.stop.left(LAST_FLUSH))
     report = Report.load(start.folder / REPORT) or _epitaph(ending, start.progress.last())
+    if stall is not None and stall.stalled and report.outcome == PREEMPTED:
+        report = Report.stalled(report.phase, stall.reason)
     return _conclude(start, report, shipper)
 
 
-def _notice(start: Start) -> None:
+def _stall_watch(start: Start) -> StallWatch | None:
+    """Of several hosts the first one: when it gets on, all do."""
+    if start.request.stall_timeout <= 0 or start.request.host_index:
+        return None
+    return StallWatch(start.request.stall_timeout, start.progress.file, start.folder / PULSE)
+
+
+def _notice(start: Start, stalled: bool = False) -> None:
     """Best effort, and never in the way: a stop must not wait for the store."""
     if start.records is not None and start.attempt.number:
-        with contextlib.suppress(Exception):
-            start.records.notice(start.attempt)
+        if not stalled:
+            with contextlib.suppress(Exception):
+                start.records.notice(start.attempt)
         _send_rest(start, 1)
 
 

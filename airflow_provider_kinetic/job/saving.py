@@ -126,6 +126,11 @@ class Saver:
             pending.result()
 
     def later(self, work: Callable[[], None]) -> None:
+    @property
+    def busy(self) -> bool:
+        """Something is on its way."""
+        return self._lock.locked()
+
         """After what is on its way, in the background. It must not raise."""
         with contextlib.suppress(RuntimeError):  # closed
             self._background.submit(work)

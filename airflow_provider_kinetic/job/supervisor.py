@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_kinetic.job.stall import StallWatch, show
 from airflow_provider_kinetic.job.stopping import END
 
 END_AFTER = 0.8
@@ -101,10 +102,16 @@ class Supervisor:
     """Watches one worker: output, signals, end."""
 
     def __init__(
-        self, signals: Signals, stop: Stop, on_output: Callable[[bytes], None], on_stop: Callable[[], None]
+        self,
+        signals: Signals,
+        stop: Stop,
+        on_output: Callable[[bytes], None],
+        on_stop: Callable[[], None],
+        stall: StallWatch | None = None,
     ) -> None:
         self.signals = signals
         self.stop = stop
+        self.stall = stall
         self.on_output = on_output
         self.on_stop = on_stop
 
@@ -112,7 +119,7 @@ class Supervisor:
         """Until the worker has ended and its last output is passed on."""
         sources = [output, self.signals.reader]
         while True:
-            ready, _, _ = select.select(sources, [], [], self.stop.wait())
+            ready, _, _ = select.select(sources, [], [], self._wait())
             if output in ready and not self._pass_on(output):
                 sources.remove(output)
             if self.signals.reader in ready and signal.SIGTERM in self.signals.read() and self.stop.begin():
@@ -121,7 +128,16 @@ class Supervisor:
             if status is not None:
                 self._drain(output)
                 return self._ending(status)
+            if self.stall is not None and self.stop.begun_at is None and self.stall.look():
+                show(pid)
+                self.stop.begin()
+                self.on_stop()
             self.stop.act(pid)
+
+    def _wait(self) -> float | None:
+        if self.stall is None or self.stop.begun_at is not None:
+            return self.stop.wait()
+        return self.stall.wait()
 
     def _pass_on(self, output: int) -> bool:
         """False at the end of the stream."""

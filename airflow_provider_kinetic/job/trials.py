@@ -30,6 +30,7 @@ from airflow_provider_kinetic.job.restoring import Restorer, Select
 from airflow_provider_kinetic.job.retention import Keep
 from airflow_provider_kinetic.job.saving import Draft, Fence, Saver
 from airflow_provider_kinetic.job.shelf import Shelf
+from airflow_provider_kinetic.job.stall import Pulse
 from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
 from airflow_provider_kinetic.model.errors import Preempted, UnsupportedParameter
 
@@ -86,6 +87,7 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
         saver = Saver(self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed)
         super().__init__(Notice(os.environ), fence, saver)
         self._notice.listen()
+        self._pulse = Pulse.of(os.environ, self._heartbeat.said, lambda: saver.busy)
         self._saver.later(lambda: self._shelf.sweep(self.attempt))
         self._continues = False
         self.closed = False
@@ -183,6 +185,8 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
             finally:
                 self._metrics.close()
                 self._heartbeat.close()
+                if self._pulse is not None:
+                    self._pulse.close()
         except BaseException as failure:
             error = error or failure
             raise

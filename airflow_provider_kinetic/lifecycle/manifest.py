@@ -111,6 +111,7 @@ def _environment(target: Target, work: Work, handle: JobHandle) -> dict[str, str
         protocol.ENV_RESULT_FORMAT: spec.result_format,
         protocol.ENV_MAX_PREEMPTIONS: str(spec.max_preemptions),
         protocol.ENV_STOP_GRACE: f"{spec.stop_grace:g}",
+        **({protocol.ENV_STALL_TIMEOUT: f"{spec.stall_timeout:g}"} if spec.stall_timeout else {}),
         protocol.ENV_DAG_ID: identity.dag_id,
         protocol.ENV_TASK_ID: identity.task_id,
         protocol.ENV_RUN_ID: identity.run_id,

@@ -14,6 +14,7 @@ from airflow_provider_kinetic.model.errors import (
     JobEvicted,
     JobOutOfMemory,
     JobPreempted,
+    JobStalled,
     JobTimeout,
     JobUnschedulable,
     JobVanished,
@@ -42,6 +43,11 @@ _ERRORS: dict[Reason, tuple[type[KineticError], str]] = {
     Reason.PREEMPTION_BUDGET: (
         JobPreempted,
         "Raise `max_preemptions`, save checkpoints more often, or run without `spot`.",
+    ),
+    Reason.STALLED: (
+        JobStalled,
+        "The job's output shows where each of its threads was. Set `retries`: a retry resumes from the last "
+        "checkpoint. Raise `stall_timeout` if a step, an evaluation or the start just takes longer.",
     ),
     Reason.DEADLINE: (JobTimeout, "Raise `run_timeout`, or let the function save checkpoints and resume on a retry."),
     Reason.UNSCHEDULABLE: (JobUnschedulable, "No machine offers this accelerator; check the node pools and quota."),

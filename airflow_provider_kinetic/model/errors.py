@@ -17,6 +17,7 @@
     ├── UserCodeError              the function raised; its exception is ``__cause__``
     └── InfrastructureError        neither the function nor the request is to blame
         ├── JobPreempted           taken away more often than ``max_preemptions``
+        ├── JobStalled             no progress for ``stall_timeout``
         ├── JobEvicted             the machine ran out of something
         ├── JobOutOfMemory         killed at its memory limit
         ├── JobUnschedulable       no machine for it
@@ -172,6 +173,12 @@ class JobPreempted(InfrastructureError):
     """The machine was taken away more often than ``max_preemptions`` allows."""
 
     category = "preempted"
+
+
+class JobStalled(InfrastructureError):
+    """The function made no progress for ``stall_timeout`` and was ended; a retry goes on from the last checkpoint."""
+
+    category = "stalled"
 
 
 class JobEvicted(InfrastructureError):

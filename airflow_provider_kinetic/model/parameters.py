@@ -48,6 +48,7 @@ SUPPORT: dict[str, frozenset[Platform]] = {
     "startup_timeout": _ALL,
     "run_timeout": _ALL,
     "stop_grace": _ALL,
+    "stall_timeout": _ALL,
     "max_preemptions": _ALL,
     "result_format": _ALL,
     "labels": _ALL,
@@ -78,7 +79,7 @@ PREBUILT = "prebuilt"
 """``container_image``: published images (contract 4.1). This machine has none; emulation builds one."""
 
 _BACKENDS = ("gke", "pathways")
-_AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "max_preemptions")
+_AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "stall_timeout", "max_preemptions")
 LARGEST = 10**9
 """Of a duration in seconds (31 years) or a count: Kubernetes reckons with nanoseconds in 64 bits, and overflows above
 nine times as many."""

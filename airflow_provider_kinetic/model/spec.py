@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_kinetic.model.data import Data
 
-_VOLATILE = frozenset({"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "labels"})
+_VOLATILE = frozenset({"startup_timeout", "run_timeout", "stop_grace", "stall_timeout", "max_preemptions", "labels"})
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class JobSpec:
     startup_timeout: float | None = None
     run_timeout: float | None = None
     stop_grace: float = 30.0
+    stall_timeout: float | None = None
     max_preemptions: int = 10
     labels: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, Data] = field(default_factory=dict)

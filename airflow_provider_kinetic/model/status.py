@@ -39,6 +39,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"
     EVICTED = "Evicted"
     PREEMPTION_BUDGET = "PreemptionBudgetSpent"
+    STALLED = "Stalled"
     DEADLINE = "DeadlineExceeded"
     UNSCHEDULABLE = "Unschedulable"
     SCALING = "ScalingUp"

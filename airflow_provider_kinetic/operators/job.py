@@ -66,6 +66,8 @@ class KineticJobOperator(ImageWaiter):
     :param startup_timeout: longest time from submit to first start.
     :param run_timeout: longest time from the first start on, over all attempts.
     :param stop_grace: time between SIGTERM and SIGKILL.
+    :param stall_timeout: longest time between two signs that the function gets on: a step logged or saved with
+        ``job.trial()``, or progress. After that it is ended, and a retry resumes. None: nobody looks.
     :param max_preemptions: how often the machine may be taken away within one Airflow try.
     :param labels: labels of the job's objects, for cost reports (templated).
     :param service_account: Kubernetes service account of the job (templated). None: the connection's, else ``kinetic``
@@ -137,6 +139,7 @@ class KineticJobOperator(ImageWaiter):
         startup_timeout: Seconds | None = None,
         run_timeout: Seconds | None = None,
         stop_grace: Seconds | None = None,
+        stall_timeout: Seconds | None = None,
         max_preemptions: int | None = None,
         labels: Mapping[str, str] | None = None,
         service_account: str | None = None,
@@ -173,6 +176,7 @@ class KineticJobOperator(ImageWaiter):
         self.startup_timeout = startup_timeout
         self.run_timeout = run_timeout
         self.stop_grace = stop_grace
+        self.stall_timeout = stall_timeout
         self.max_preemptions = max_preemptions
         self.labels = labels
         self.service_account = service_account
@@ -305,6 +309,7 @@ class KineticJobOperator(ImageWaiter):
             startup_timeout=seconds(self.startup_timeout, settings.startup_timeout),
             run_timeout=seconds(self.run_timeout, settings.run_timeout),
             stop_grace=seconds(self.stop_grace, settings.stop_grace) or 0.0,
+            stall_timeout=seconds(self.stall_timeout),
             max_preemptions=settings.max_preemptions if self.max_preemptions is None else self.max_preemptions,
             labels=_texts(self.labels),
             volumes=dict(self.volumes or {}),

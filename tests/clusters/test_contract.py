@@ -76,6 +76,7 @@ def test_a_name_can_be_used_once_at_a_time(bench, state):
         (139, Reason.KILLED),
         (143, Reason.KILLED),
         (protocol.EXIT_BUDGET_SPENT, Reason.PREEMPTION_BUDGET),
+        (protocol.EXIT_STALLED, Reason.STALLED),
     ],
 )
 def test_a_process_that_fails_by_itself_is_not_started_again(bench, exit_code, reason):

@@ -13,6 +13,9 @@ from airflow_provider_kinetic.model.status import JobState, Reason
 SPENT = protocol.encode_termination(
     outcome="budget_spent", phase="startup", attempt=4, objects={}, reason="The job was preempted 11 times"
 ).decode()
+STALLED = protocol.encode_termination(
+    outcome="stalled", phase="execute", attempt=2, objects={}, reason="no step for 60 s"
+).decode()
 FAILURES = {
     "user's code": ([a_pod("Failed", terminated(1))], Reason.USER_CODE, "exited with code 1", 1),
     "memory limit": (
@@ -39,6 +42,13 @@ FAILURES = {
         Reason.PREEMPTION_BUDGET,
         "preempted too often",
         117,
+    ),
+    "stall": ([a_pod("Failed", terminated(118, message=STALLED))], Reason.STALLED, "no step for 60 s", 118),
+    "stall, while the machine was taken": (
+        [a_pod("Failed", terminated(118), conditions=[condition("DisruptionTarget", "DeletionByTaintManager")])],
+        Reason.STALLED,
+        "no progress for too long",
+        118,
     ),
     "eviction": (
         [a_pod("Failed", terminated(137), reason="Evicted", message="The node was low on resource: memory.")],
@@ -88,6 +98,7 @@ def test_the_deadline_of_the_job() -> None:
     assert "deadline of 3600 s" in found.message
 
 
-def test_a_spent_budget_is_known_without_the_pod() -> None:
-    message = f"Container kinetic-worker for pod default/{JOB}-x failed with exit code 117 matching FailJob rule"
-    assert observe(failed("PodFailurePolicy", message)).reason is Reason.PREEMPTION_BUDGET
+@pytest.mark.parametrize(("code", "reason"), [(117, Reason.PREEMPTION_BUDGET), (118, Reason.STALLED)])
+def test_what_is_final_is_known_without_the_pod(code: int, reason: Reason) -> None:
+    message = f"Container kinetic-worker for pod default/{JOB}-x failed with exit code {code} matching FailJob rule"
+    assert observe(failed("PodFailurePolicy", message)).reason is reason

@@ -144,12 +144,12 @@ def test_debug_adds_its_variables_and_its_port(manifest: JobManifest) -> None:
     assert container["ports"] == [{"containerPort": 5678, "name": "debugpy"}]
 
 
-def test_a_spent_budget_fails_the_job_before_a_disruption_is_ignored(manifest: JobManifest) -> None:
+def test_what_is_final_fails_the_job_before_a_disruption_is_ignored(manifest: JobManifest) -> None:
     assert render(manifest)["spec"]["podFailurePolicy"] == {
         "rules": [
             {
                 "action": "FailJob",
-                "onExitCodes": {"containerName": "kinetic-worker", "operator": "In", "values": [117]},
+                "onExitCodes": {"containerName": "kinetic-worker", "operator": "In", "values": [117, 118]},
             },
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]

@@ -18,7 +18,7 @@ from airflow_provider_kinetic.model.target import Platform, Target
 
 PLATFORMS: tuple[Platform, ...] = ("gke", "kubernetes", "local")
 PAGE = Path(__file__).parents[2] / "docs" / "parameters.md"
-AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "max_preemptions")
+AMOUNTS = ("startup_timeout", "run_timeout", "stop_grace", "stall_timeout", "max_preemptions")
 VALUES: dict[str, Any] = {
     "accelerator": "cpu",
     "backend": "gke",

@@ -19,11 +19,11 @@ OTHER: dict[str, Any] = {
     "spot": True,
     "result_format": "json",
     "max_preemptions": 3,
-    **dict.fromkeys(("startup_timeout", "run_timeout", "stop_grace"), 7.0),
+    **dict.fromkeys(("startup_timeout", "run_timeout", "stop_grace", "stall_timeout"), 7.0),
     "volumes": {"/data": Data("/x")},
     **{name: {"cpu": "1"} for name in ("env", "labels", "requests", "secret_env", "pod_override")},
 }
-MAY_CHANGE = {"startup_timeout", "run_timeout", "stop_grace", "max_preemptions", "labels"}
+MAY_CHANGE = {"startup_timeout", "run_timeout", "stop_grace", "stall_timeout", "max_preemptions", "labels"}
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(JobSpec)])

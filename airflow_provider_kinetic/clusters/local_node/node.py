@@ -174,7 +174,7 @@ class Node:
     def ended(self, attempt: Attempt, code: int) -> None:
         """The process has ended: restart it, or is that the end of the job?"""
         self.attempt = None
-        decisive = code in (0, self.order["budget_exit_code"])
+        decisive = code in (0, *self.order["final_exits"])
         if attempt.cause == "delete":
             self.remove()
         elif attempt.cause == "deadline":

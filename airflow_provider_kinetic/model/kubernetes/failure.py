@@ -11,6 +11,10 @@ from airflow_provider_kinetic.model.kubernetes.pods import Pod
 from airflow_provider_kinetic.model.status import Reason
 
 _SIGNALLED = 128
+_FINAL = {
+    protocol.EXIT_BUDGET_SPENT: (Reason.PREEMPTION_BUDGET, "preempted too often"),
+    protocol.EXIT_STALLED: (Reason.STALLED, "no progress for too long"),
+}
 _UNSTARTED = ("StartError", "ContainerCannotRun")
 
 
@@ -22,8 +26,9 @@ def why_failed(job: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[Reason, str
     last = last_ended(pods)
     if last is not None:
         return of_pod(last)
-    if f"exit code {protocol.EXIT_BUDGET_SPENT} " in text(verdict, "message"):
-        return Reason.PREEMPTION_BUDGET, "preempted too often"
+    for code, (reason, words) in _FINAL.items():
+        if f"exit code {code} " in text(verdict, "message"):
+            return reason, words
     message = text(verdict, "message") or text(verdict, "reason") or "no reason given"
     return Reason.VANISHED, f"the Job failed and its pod is gone: {message}"
 
@@ -42,8 +47,9 @@ def of_pod(pod: Pod) -> tuple[Reason, str]:
     kind, code = text(pod.terminated, "reason"), pod.exit_code
     if kind == "OOMKilled":
         return Reason.OUT_OF_MEMORY, _out_of_memory(pod)
-    if code == protocol.EXIT_BUDGET_SPENT:
-        return Reason.PREEMPTION_BUDGET, text(pod.said, "reason") or "preempted too often"
+    if code in _FINAL:
+        reason, words = _FINAL[code]
+        return reason, text(pod.said, "reason") or words
     if text(pod.raw, "status", "reason") == "Evicted":
         return Reason.EVICTED, _evicted(pod)
     if pod.disruption:

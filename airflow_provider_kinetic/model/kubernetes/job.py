@@ -76,12 +76,12 @@ def render(manifest: JobManifest, *, has_secrets: bool = False) -> dict[str, Any
 
 
 def _failure_policy() -> dict[str, Any]:
-    """A spent budget comes first: a machine that is taken away meanwhile must not buy one more start."""
-    spent = {"containerName": CONTAINER, "operator": "In", "values": [protocol.EXIT_BUDGET_SPENT]}
+    """What is final comes first: a machine that is taken away meanwhile must not buy one more start."""
+    final = {"containerName": CONTAINER, "operator": "In", "values": list(protocol.FINAL_EXITS)}
     disrupted = [{"type": "DisruptionTarget", "status": "True"}]
     return {
         "rules": [
-            {"action": "FailJob", "onExitCodes": spent},
+            {"action": "FailJob", "onExitCodes": final},
             {"action": "Ignore", "onPodConditions": disrupted},
         ]
     }

@@ -126,7 +126,7 @@ class _Observed:
         newest = self.pods[0] if self.pods else None
         if newest is None or not newest.ended or suspended(self.job):
             return False
-        final = newest.exit_code in (0, protocol.EXIT_BUDGET_SPENT)
+        final = newest.exit_code in (0, *protocol.FINAL_EXITS)
         return final or not newest.disruption
 
     def _interruptions(self) -> str:
