@@ -61,8 +61,9 @@ def explain(error: KineticError, *, verbose: bool = False) -> None:
     """Say on stderr what went wrong and what to do."""
     if verbose:
         traceback.print_exception(error)
-    if isinstance(error, UserCodeError) and error.remote_traceback:
+    if error.remote_traceback:
         tell(error.remote_traceback.rstrip())
+    if error.remote_traceback and isinstance(error, UserCodeError):
         tell(error.summary)
         return
     tell(f"Error: {error.summary}")

@@ -136,6 +136,13 @@ def _progress(record: Record) -> tuple[JobState, Reason, str]:
     return JobState.PENDING, Reason.STARTING, ""
 
 
+_SAID = {
+    protocol.EXIT_BUDGET_SPENT: (Reason.PREEMPTION_BUDGET, "Preempted too often."),
+    protocol.EXIT_STALLED: (Reason.STALLED, "No progress for too long."),
+}
+"""What the runner says by its exit code, and in more words where it could."""
+
+
 def _ending(facts: Mapping[str, Any]) -> tuple[JobState, Reason, str, int | None]:
     code = _exit_code(facts.get("code"))
     if facts["ending"] == "deadline":
@@ -144,13 +151,12 @@ def _ending(facts: Mapping[str, Any]) -> tuple[JobState, Reason, str, int | None
         return JobState.FAILED, Reason.IMAGE, f"The command could not be started: {facts['error']}.", None
     if code == protocol.EXIT_OK:
         return JobState.SUCCEEDED, Reason.NONE, "", code
-    if code in protocol.FINAL_EXITS:
-        words = protocol.decode_termination(facts.get("termination", "").encode()) or {}
-        spent = code == protocol.EXIT_BUDGET_SPENT
-        reason, general = (
-            (Reason.PREEMPTION_BUDGET, "Preempted too often.") if spent else (Reason.STALLED, "It stalled.")
-        )
+    words = protocol.decode_termination(facts.get("termination", "").encode()) or {}
+    if code in _SAID:
+        reason, general = _SAID[code]
         return JobState.FAILED, reason, words.get("reason") or general, code
+    if code == protocol.EXIT_PREEMPTED and words.get("outcome") == "preempted":
+        return JobState.FAILED, Reason.PREEMPTED, f"It ended early: {words.get('reason')}.", code
     if code is not None and code > 128:
         return JobState.FAILED, Reason.KILLED, _killed(code), code
     return JobState.FAILED, Reason.USER_CODE, f"The process exited with code {code}.", code

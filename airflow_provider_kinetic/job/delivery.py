@@ -121,6 +121,7 @@ def _json_text(outcome: Outcome) -> bytes:
             "message": error["text"],
             "traceback": outcome.traceback,
             "phase": outcome.phase,
+            **({"kinetic": outcome.own} if outcome.own else {}),
         }
     return json.dumps(content, allow_nan=False, default=in_json).encode()
 

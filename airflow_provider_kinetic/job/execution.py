@@ -26,7 +26,7 @@ from airflow_provider_kinetic.job.report import Report
 from airflow_provider_kinetic.job.request import Request
 from airflow_provider_kinetic.job.stopping import StopRequest
 from airflow_provider_kinetic.job.storage import open_storage
-from airflow_provider_kinetic.model.errors import Preempted
+from airflow_provider_kinetic.model.errors import Preempted, Superseded
 
 LINKS = "links"
 """File in the job's folder that names the volumes to remove when it ends."""
@@ -49,8 +49,8 @@ def work(request: Request, folder: Path, progress: Progress, stop: StopRequest) 
     """Prepare, call, deliver. Never raises for what the user's code or objects do."""
     try:
         outcome = _outcome(request, folder, progress, stop)
-    except Stopped:
-        return Report.preempted(progress.phase)
+    except Stopped as stopped:
+        return Report.preempted(progress.phase, str(stopped))
     if outcome.traceback:
         print(outcome.traceback, file=sys.stderr, end="", flush=True)
     elif outcome.exception is not None:
@@ -137,7 +137,7 @@ def execute(call: Call, stop: StopRequest) -> Outcome:
         stop.disarm()
         _close_trials(leaving)
         if stop.requested() or isinstance(leaving, Preempted):
-            raise Stopped from leaving
+            raise Stopped(leaving.summary if isinstance(leaving, Superseded) else "") from leaving
         return Outcome.exited(leaving) if isinstance(leaving, SystemExit) else Outcome.raised(leaving)
     except BaseException as error:
         stop.disarm()

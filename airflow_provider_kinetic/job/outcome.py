@@ -6,11 +6,13 @@ Errors of our own are builtins: whoever reads a result may not have this package
 from __future__ import annotations
 
 import traceback as tracebacks
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_kinetic.job import phases
 from airflow_provider_kinetic.job.plain import plain
+from airflow_provider_kinetic.model.errors import KineticError
 
 REPR_LIMIT = 20_000
 TYPE_LIMIT = 200
@@ -28,11 +30,15 @@ class Outcome:
     traceback: str | None = None
     result_repr: str | None = None
     """Set when the value or exception could not be serialized."""
+    own: Mapping[str, Any] | None = None
+    """``KineticError.to_dict`` of an exception of ours: it travels as words, so that any reader can open a result."""
 
     @classmethod
     def raised(cls, error: BaseException) -> Outcome:
         """The user's code raised; the runner's own frame is left out of the text."""
         text = "".join(tracebacks.format_exception(type(error), error, _skip(error)))
+        if isinstance(error, KineticError):
+            return cls(False, exception=RuntimeError(describe(error)), traceback=text, own=error.to_dict())
         if isinstance(error, Exception):
             return cls(False, exception=error, traceback=text)
         return cls(False, exception=RuntimeError(describe(error)), traceback=text)
@@ -82,6 +88,8 @@ class Outcome:
         }
         if self.result_repr is not None:
             content.update(serialization_failed=True, result_repr=self.result_repr)
+        if self.own is not None:
+            content["kinetic"] = self.own
         return content
 
     def kind(self) -> dict[str, Any]:

@@ -65,8 +65,8 @@ class Report:
             return None
 
     @classmethod
-    def preempted(cls, phase: str) -> Report:
-        return cls(PREEMPTED, phase, protocol.EXIT_PREEMPTED, reason="stopped on request (SIGTERM)")
+    def preempted(cls, phase: str, reason: str = "") -> Report:
+        return cls(PREEMPTED, phase, protocol.EXIT_PREEMPTED, reason=reason or "stopped on request (SIGTERM)")
 
     @classmethod
     def stalled(cls, phase: str, reason: str) -> Report:

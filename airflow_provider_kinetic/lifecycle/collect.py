@@ -232,6 +232,10 @@ def failure_of(handle: JobHandle, payload: Mapping[str, Any]) -> KineticError:
         )
     if phase not in ("execute", "result serialization"):
         return InfrastructureError(f"Job {handle.job_id} failed during {phase}: {said}", advice=_SETUP_ADVICE)
+    if isinstance(own := payload.get("kinetic"), Mapping):  # an error of ours is told apart by whoever retries
+        ours = KineticError.from_dict(own)
+        ours.remote_traceback = trace
+        return ours
     error = UserCodeError(
         f"{handle.func_name}() raised {said} in job {handle.job_id}.",
         advice="The traceback of the job is in the task log above.",

@@ -54,6 +54,8 @@ class KineticError(Exception):
     """Base of all. ``str(error)`` is the summary, then the advice on a line of its own."""
 
     category: ClassVar[str] = "kinetic"
+    remote_traceback: str = ""
+    """Text of the job where it was raised there."""
 
     def __init__(self, summary: str, *, advice: str = "") -> None:
         super().__init__(summary)

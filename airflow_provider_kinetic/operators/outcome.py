@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.hooks.settings import load_settings
 from airflow_provider_kinetic.job.plain import plain
-from airflow_provider_kinetic.model.errors import UserCodeError
+from airflow_provider_kinetic.model.errors import KineticError
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.status import JobState, JobStatus
 from airflow_provider_kinetic.operators.values import check_multiple_outputs, small
@@ -61,7 +61,7 @@ def collected(
 
     try:
         value = collect.collect(hook.ports, handle, status, trust_bucket=trust_bucket)
-    except UserCodeError as error:
+    except KineticError as error:
         if error.remote_traceback:
             log.error("Traceback in the job:\n%s", error.remote_traceback.rstrip())
         raise

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_kinetic.model.errors import InfrastructureError, ResultUnreadable, UserCodeError
+from airflow_provider_kinetic.model.errors import (
+    CheckpointCorrupt,
+    InfrastructureError,
+    JobPreempted,
+    ResultUnreadable,
+    UserCodeError,
+)
 
 
 def text(result) -> str:
@@ -122,3 +128,46 @@ def test_an_interpreter_of_another_version_is_found_before_anything_is_opened(sh
     assert isinstance(error, InfrastructureError)
     assert f"Python {version}" in str(error)
     assert "container_image" in str(error)
+
+
+OURS = """
+def f():
+    from airflow_provider_kinetic.job import CheckpointCorrupt
+    raise CheckpointCorrupt("The checkpoint of step 7 is damaged.", advice="Restore an older one.")
+"""
+
+
+@pytest.mark.parametrize("result_format", ["pickle", "json"])
+def test_an_error_of_ours_arrives_as_itself(shop, result_format):
+    """Whoever retries tells it from one of the user's code; the result itself opens without this package."""
+    shop.job(OURS, result_format=result_format)
+
+    result = shop.run()
+
+    assert type(result.error) is CheckpointCorrupt
+    assert (result.error.summary, result.error.advice) == (
+        "The checkpoint of step 7 is damaged.",
+        "Restore an older one.",
+    )
+    assert "in f" in text(result)
+
+
+def test_a_process_that_was_told_to_stop_by_others_was_preempted(shop):
+    """Not by this cluster, so it is not started again; but a retry is worth it."""
+    shop.job("def f():\n    os.kill(os.getppid(), 15)\n    time.sleep(60)", stop_grace=2)
+
+    error = shop.run().error
+
+    assert type(error) is JobPreempted
+    assert "stopped on request" in error.summary
+
+
+def test_one_that_another_attempt_has_replaced_says_so(shop):
+    shop.job(
+        "def f():\n    from airflow_provider_kinetic.job import Superseded\n    raise Superseded('Another one runs.')"
+    )
+
+    error = shop.run().error
+
+    assert type(error) is JobPreempted
+    assert "Another one runs" in error.summary

@@ -16,6 +16,9 @@ SPENT = protocol.encode_termination(
 STALLED = protocol.encode_termination(
     outcome="stalled", phase="execute", attempt=2, objects={}, reason="no step for 60 s"
 ).decode()
+STOPPED = protocol.encode_termination(
+    outcome="preempted", phase="execute", attempt=1, objects={}, reason="stopped on request (SIGTERM)"
+).decode()
 FAILURES = {
     "user's code": ([a_pod("Failed", terminated(1))], Reason.USER_CODE, "exited with code 1", 1),
     "memory limit": (
@@ -50,6 +53,13 @@ FAILURES = {
         "no progress for too long",
         118,
     ),
+    "ended by others, with a word of the runner": (
+        [a_pod("Failed", terminated(143, message=STOPPED))],
+        Reason.PREEMPTED,
+        "stopped on request",
+        143,
+    ),
+    "ended by others, without one": ([a_pod("Failed", terminated(143))], Reason.KILLED, "signal 15", 143),
     "eviction": (
         [a_pod("Failed", terminated(137), reason="Evicted", message="The node was low on resource: memory.")],
         Reason.EVICTED,

@@ -64,6 +64,8 @@ def _by_code(pod: Pod, code: int | None) -> tuple[Reason, str]:
     if code is None:
         why = text(pod.raw, "status", "message") or text(pod.raw, "status", "reason") or "no container status"
         return Reason.KILLED, f"the pod failed on {pod.node or 'its node'} before its container reported an end: {why}"
+    if code == protocol.EXIT_PREEMPTED and text(pod.said, "outcome") == "preempted":
+        return Reason.PREEMPTED, text(pod.said, "reason")
     if code > _SIGNALLED:
         return Reason.KILLED, f"the process was killed by signal {code - _SIGNALLED} (exit code {code})"
     return Reason.USER_CODE, f"the process exited with code {code}"
