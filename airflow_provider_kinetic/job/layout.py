@@ -41,9 +41,25 @@ class TrialLayout:
     def attempt_end(self, number: int) -> str:
         return f"{self.attempts}{number:04d}.end.json"
 
-    def stop_notice(self, number: int) -> str:
-        """Exists from the moment this attempt was asked to stop."""
-        return f"{self.records}/preempt/a{number:04d}-p0.json"
+    def stop_notice(self, number: int, process: int = 0) -> str:
+        """Exists from the moment this attempt was asked to stop, on the machine of that process."""
+        return f"{self.records}/preempt/a{number:04d}-p{process}.json"
+
+    @property
+    def meetings(self) -> str:
+        return f"{self.records}/hosts/"
+
+    def meeting(self, attempt: int, number: int) -> str:
+        """Folder of what the processes of one attempt tell each other, in each of its lives."""
+        return f"{self.meetings}a{attempt:04d}-{number:04d}/"
+
+    @property
+    def all_parts(self) -> str:
+        return f"{self.records}/parts/"
+
+    def parts(self, checkpoint: str) -> str:
+        """Folder of what several processes have stored for one checkpoint, until it is complete."""
+        return f"{self.all_parts}{checkpoint}/"
 
     def data(self, checkpoint: str) -> str:
         """Folder of one checkpoint's files."""
@@ -77,9 +93,9 @@ class TrialLayout:
     def metrics(self) -> str:
         return f"{self.records}/metrics/"
 
-    def segment(self, attempt: int, number: int) -> str:
-        """Rows of one attempt's first host, in the order in which they were logged."""
-        return f"{self.metrics}a{attempt:04d}-p0/{number:08d}.jsonl"
+    def segment(self, attempt: int, number: int, process: int = 0) -> str:
+        """Rows of one process of an attempt, in the order in which they were logged. The first one's are the series."""
+        return f"{self.metrics}a{attempt:04d}-p{process}/{number:08d}.jsonl"
 
     def rest(self, attempt: int, number: int) -> str:
         """Rows that the worker could not send; its supervisor did."""

@@ -46,6 +46,7 @@ class Metrics:
     :param newest: says whether the attempt is: only that one may write the summary.
     :param starts: start records that are known already.
     :param spool: folder that the supervisor looks into; None where there is none.
+    :param process: of several that log; the first one's rows are the series.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Metrics:
         newest: Callable[[], bool],
         starts: dict[int, Mapping[str, Any]],
         spool: Path | None = None,
+        process: int = 0,
     ) -> None:
         self._vault = vault
         self._layout = layout
         self._attempt = attempt
         self._newest = newest
         self._starts = starts
+        self._process = process
         self._spool = Spool(spool)
         self._pending: deque[bytes] = deque()
         """Lines: while the store is away there may be many."""
@@ -99,7 +102,8 @@ class Metrics:
             self._spool.turn()
             while self._pending or self._unwritten:
                 self._take()
-                self._vault.write(self._layout.segment(self._attempt, self._number), bytes(self._segment))
+                segment = self._layout.segment(self._attempt, self._number, self._process)
+                self._vault.write(segment, bytes(self._segment))
                 self._unwritten, self._written_at = False, time.monotonic()
                 if self._summary is not None:
                     self._summary.add(decode(bytes(self._segment[self._summed :]), self._attempt))

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -104,15 +104,16 @@ class Saver:
     @contextlib.contextmanager
     def save(self, step: int, wait: bool, metadata: Mapping[str, Any]) -> Iterator[Draft]:
         """With a folder to fill; what is in it at the end is saved. Nothing is when the body raises."""
-        name, known = Name(_step(step), self._attempt, next(self._sequence)), _metadata(metadata)
+        name = Name(_step(step), self._attempt, next(self._sequence))
         folder = Path(tempfile.mkdtemp(prefix="kinetic-save-", dir=os.environ.get(ENV_TMP) or None))
-        draft = Draft(name, folder, known)
         try:
+            draft = Draft(name, folder, checked(metadata))
             yield draft
-            _describe(draft)
+            self._describe(draft)
             self.wait()
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            self._given_up(name, error)
             raise
         if wait:
             self._finish(draft)
@@ -125,12 +126,12 @@ class Saver:
         if pending is not None:
             pending.result()
 
-    def later(self, work: Callable[[], None]) -> None:
     @property
     def busy(self) -> bool:
         """Something is on its way."""
         return self._lock.locked()
 
+    def later(self, work: Callable[[], None]) -> None:
         """After what is on its way, in the background. It must not raise."""
         with contextlib.suppress(RuntimeError):  # closed
             self._background.submit(work)
@@ -143,16 +144,36 @@ class Saver:
     def _finish(self, draft: Draft) -> None:
         try:
             with self._lock:
-                self._committed(draft.name, self._commit(draft))
+                self._save(draft)
+        except BaseException as error:
+            self._given_up(draft.name, error)
+            raise
         finally:
             shutil.rmtree(draft.folder, ignore_errors=True)
 
-    def _commit(self, draft: Draft) -> Checkpoint:
+    def _save(self, draft: Draft) -> None:
+        files = self._send(draft)
+        self._complete(draft, files)
+        self._previous = self._layout.data(str(draft.name)), files
+
+    def _given_up(self, name: Name, error: BaseException) -> None:
+        """Nothing becomes of it."""
+
+    def _describe(self, draft: Draft) -> None:
+        refuse_ours(draft)
+        describe(draft)
+
+    def _send(self, draft: Draft) -> list[File]:
+        """All files of the folder are in the store."""
         folder = self._layout.data(str(draft.name))
         found = [(path, file, file.stat().st_size) for path, file in manifests.files_in(draft.folder)]
         manifests.check([path for path, _, _ in found])
         found.sort(key=lambda each: -each[2])
-        files = in_parallel(lambda each: self._store(folder, *each), found)
+        return in_parallel(lambda each: self._store(folder, *each), found)
+
+    def _complete(self, draft: Draft, files: Sequence[File]) -> None:
+        """Files in the store become a checkpoint."""
+        folder = self._layout.data(str(draft.name))
         content = manifests.encode(files)
         checkpoint = Checkpoint(
             step=draft.name.step,
@@ -170,8 +191,7 @@ class Saver:
 
         in_parallel(lambda step: step(), [manifest, self._before, self._fence.check])
         self._record(draft.name, checkpoint)
-        self._previous = folder, files
-        return checkpoint
+        self._committed(draft.name, checkpoint)
 
     def _record(self, name: Name, checkpoint: Checkpoint) -> None:
         uri, record = self._layout.commit(str(name)), record_of(checkpoint, name, os.urandom(16).hex())
@@ -211,17 +231,25 @@ def _step(step: int) -> int:
     return int(step)
 
 
-def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def checked(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has it.
+
+    :raises ValueError: it is too long for a record.
+    """
     known = {name: as_json(value) for name, value in metadata.items()}
     if len(json.dumps(known)) > MOST_METADATA:
         raise ValueError(f"metadata of a checkpoint has at most {MOST_METADATA} bytes as JSON: put more into a file")
     return known
 
 
-def _describe(draft: Draft) -> None:
-    """People who copy the folder keep its facts."""
+def refuse_ours(draft: Draft) -> None:
+    """:raises ValueError: a file has the name of the manifest."""
     if (draft.folder / manifests.NAME).exists():
         raise ValueError(f"{manifests.NAME} is ours: save your file under another name")
+
+
+def describe(draft: Draft) -> None:
+    """People who copy the folder keep its facts."""
     path = draft.folder / METADATA
     if not path.exists():
         path.write_text(json.dumps({"steps_completed": draft.name.step, **draft.metadata}, indent=2))

@@ -21,6 +21,8 @@ from airflow_provider_kinetic.job import phases, protocol
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.heartbeat import Heartbeat
+from airflow_provider_kinetic.job.hosts import ALONE, Group, Host, find_host
+from airflow_provider_kinetic.job.hosts_meeting import Meeting
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.metrics import Metrics
 from airflow_provider_kinetic.job.notice import Notice
@@ -29,6 +31,7 @@ from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.restoring import Restorer, Select
 from airflow_provider_kinetic.job.retention import Keep
 from airflow_provider_kinetic.job.saving import Draft, Fence, Saver
+from airflow_provider_kinetic.job.sharding import ShardedSaver, sweep
 from airflow_provider_kinetic.job.shelf import Shelf
 from airflow_provider_kinetic.job.stall import Pulse
 from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
@@ -41,10 +44,24 @@ FOLDER = "kinetic-output"
 class Start:
     """This attempt's place in the trial: taken by the runner in a job, else taken and ended here."""
 
-    def __init__(self, output_dir: str, vault: Vault) -> None:
+    def __init__(self, output_dir: str, vault: Vault, host: Host) -> None:
         self.records: Records | None = None
         self.spool: Path | None = None
         """Folder that the supervisor looks into."""
+        self.group: Group | None = None
+        """Of several processes."""
+        self.attempt = Attempt()
+        meeting = Meeting(vault, TrialLayout(output_dir), host, os.environ.get(protocol.ENV_JOB_ID, ""))
+        if host.leads:
+            self._begin(output_dir, vault)
+            if host.processes > 1:
+                with self._ended_by_trouble():
+                    self.group = meeting.lead(self.attempt.number)
+        else:
+            self.group = meeting.join()
+            self.attempt = Attempt(self.group.attempt)
+
+    def _begin(self, output_dir: str, vault: Vault) -> None:
         number = os.environ.get(protocol.ENV_ATTEMPT, "")
         if number and output_dir == as_uri(os.environ.get(protocol.ENV_OUTPUT_DIR, "")):
             self.attempt = Attempt(int(number))
@@ -54,9 +71,17 @@ class Start:
             self.attempt = self.records.begin({})
         if not self.attempt.number:
             raise UnsupportedParameter(
-                "This process keeps no records, so it cannot save checkpoints.",
-                advice="Of several hosts only the first one may call job.trial() in this version.",
+                "This host keeps no records, so it cannot begin a trial.",
+                advice="Of several hosts the first one is process 0, which all others join.",
             )
+
+    @contextlib.contextmanager
+    def _ended_by_trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.end(_report(error))
+            raise
 
     def end(self, report: Report) -> None:
         if self.records is not None:
@@ -66,29 +91,35 @@ class Start:
 class Trial(WithOrbax, AbstractContextManager["Trial"]):
     """One attempt of a trial, from :func:`trial`. Close it, or use ``with``; in a job the runner does.
 
-    Save from one process of the job, from any thread.
+    Of several processes each has one: all save the same steps in the same order, each its own files. Only process 0
+    clears up, gives signs of life and has the metrics; rows of others are kept beside them, ``metrics/a0001-p3/``.
     """
 
-    def __init__(self, output_dir: str, keep: Keep, vault: Vault | None = None) -> None:
+    def __init__(self, output_dir: str, keep: Keep, vault: Vault | None = None, host: Host = ALONE) -> None:
         self.dir = output_dir
         """URI of the output directory."""
-        self._process = os.getpid()
+        self.process, self.processes = host
+        self._pid = os.getpid()
         self._vault = vault or open_vault(output_dir)
-        self._start = Start(output_dir, self._vault)
+        self._start = Start(output_dir, self._vault, host)
         self.attempt = self._start.attempt.number
         """Counts the starts of the trial from 1."""
-        layout = TrialLayout(output_dir)
+        layout, group = TrialLayout(output_dir), self._start.group
         fence = Fence(self._vault, layout, self.attempt)
+        newest = fence.holds if host.leads else _never
         starts: dict[int, Mapping[str, Any]] = {}
         self._shelf = Shelf(self._vault, layout, fence, keep, starts)
-        self._metrics = Metrics(self._vault, layout, self.attempt, fence.holds, starts, self._start.spool)
-        self._heartbeat = Heartbeat(self._vault, layout, self.attempt, fence.holds)
-        self._heartbeat.start()
-        saver = Saver(self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed)
+        self._metrics = Metrics(self._vault, layout, self.attempt, newest, starts, self._start.spool, self.process)
+        self._heartbeat = Heartbeat(self._vault, layout, self.attempt, newest)
+        saving = self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed
+        saver = ShardedSaver(group, *saving) if group else Saver(*saving)
         super().__init__(Notice(os.environ), fence, saver)
         self._notice.listen()
         self._pulse = Pulse.of(os.environ, self._heartbeat.said, lambda: saver.busy)
-        self._saver.later(lambda: self._shelf.sweep(self.attempt))
+        if host.leads:
+            self._heartbeat.start()
+            self._saver.later(lambda: self._shelf.sweep(self.attempt))
+            self._saver.later(lambda: sweep(self._vault, layout, self.attempt))
         self._continues = False
         self.closed = False
 
@@ -173,7 +204,7 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
 
     def close(self, error: BaseException | None = None) -> None:
         """Finish what is on its way; outside of a job, write down how the attempt ended. Once."""
-        if self.closed or os.getpid() != self._process:
+        if self.closed or os.getpid() != self._pid:
             return
         self.closed = True
         if error is None and (self._left or self._fence.fallen):
@@ -205,17 +236,35 @@ _open: dict[str, Trial] = {}
 _lock = threading.Lock()
 
 
-def trial(dir: str | os.PathLike[str] | None = None, *, keep: Keep | None = None) -> Trial:
+def _never() -> bool:
+    return False
+
+
+def trial(
+    dir: str | os.PathLike[str] | None = None,
+    *,
+    keep: Keep | None = None,
+    process: int | None = None,
+    processes: int | None = None,
+) -> Trial:
     """The trial of this process; the same object each time until it is closed.
+
+    Of several processes every one calls this, and it returns when all have. Where they say nothing, they are counted
+    as JAX does once ``jax.distributed`` is initialised, else as the environment says (``RANK`` and ``WORLD_SIZE``,
+    ``TPU_WORKER_ID``, ``LWS_WORKER_INDEX``, ``JOB_COMPLETION_INDEX``).
 
     :param dir: a folder or a ``gs://`` URI; else ``KINETIC_OUTPUT_DIR``, which a job has; else ``./kinetic-output``.
     :param keep: which checkpoints to keep; the two last ones if not given. Only the first call decides.
+    :param process: this one, from 0 on.
+    :param processes: so many there are; 1 where only one of them has a trial.
+    :raises UnsupportedParameter: ``process`` is not among ``processes``, or nobody knows how many there are.
+    :raises TimeoutError: others did not come within ``KINETIC_HOSTS_TIMEOUT`` seconds (600).
     """
     output_dir = as_uri(dir or os.environ.get(protocol.ENV_OUTPUT_DIR) or FOLDER)
     with _lock:
         found = _open.get(output_dir)
         if found is None or found.closed:
-            found = _open[output_dir] = Trial(output_dir, keep or Keep())
+            found = _open[output_dir] = Trial(output_dir, keep or Keep(), host=find_host(process, processes))
         return found
 
 
