@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import random
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -163,14 +164,19 @@ class Broken:
     """A store that takes only what it is told to, and fails at the rest: its submitter dies with that much sent."""
 
     def __init__(self, store: Any, takes: set[str]) -> None:
-        self._store, self._takes = store, takes
+        self._store, self._arrived = store, {place: threading.Event() for place in takes}
 
     def __getattr__(self, name: str) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            uri = next((arg for arg in args if isinstance(arg, str)), "")
-            if name in ("upload", "write") and _place(uri) not in self._takes:
+            place = _place(next((arg for arg in args if isinstance(arg, str)), ""))
+            if name in ("upload", "write") and place not in self._arrived:
+                for arrived in self._arrived.values():  # the first failure calls off what has not begun
+                    arrived.wait(20)
                 raise StoreError("The store is gone.")
-            return getattr(self._store, name)(*args, **kwargs)
+            answer = getattr(self._store, name)(*args, **kwargs)
+            if name in ("upload", "write"):
+                self._arrived[place].set()
+            return answer
 
         return call
 
@@ -238,9 +244,6 @@ def test_the_job_installs_the_requirements_that_are_there(cloud_shop, sent, late
     broken: Any = Broken(hook.ports.store, {name.removesuffix(".json") for name in sent})
     with pytest.raises(StoreError):
         submitting(replace(hook.ports, store=broken), "numpy\n").submit()
-    prefix = f"{hook.target.store_root}/{memory.record.job_id}"
-    for name in sent:  # what is under way when another part fails is not waited for
-        until(lambda uri=f"{prefix}/{name}": hook.ports.store.stat(uri) is not None)
 
     handle = submitting(hook.ports, later).submit().handle
 
