@@ -59,6 +59,7 @@ class KineticCollectOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         from airflow_provider_kinetic.hooks.journal import remembered
         from airflow_provider_kinetic.operators.outcome import value_of
+        from airflow_provider_kinetic.operators.training import tell
 
         handle = job_of(self.job, self.job_id, self.kinetic_conn_id)
         hook = KineticHook.of(handle, self.kinetic_conn_id)
@@ -70,7 +71,13 @@ class KineticCollectOperator(BaseOperator):
                 advice="Put a KineticJobSensor before this task.",
             )
         status = remembered(context["task_state_store"], handle.job_id, status)
-        return value_of(self, hook, handle, status)
+        try:
+            value = value_of(self, hook, handle, status)
+        except Exception as error:
+            tell(self, context, hook, handle, error)
+            raise
+        tell(self, context, hook, handle, None)
+        return value
 
     def _known_status(self) -> JobStatus | None:
         """The given one where it says all that is needed: how the job ended, and what it has left."""

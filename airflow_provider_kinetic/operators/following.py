@@ -192,15 +192,28 @@ class JobFollower(Interruptible):
 
     def _conclude(self, context: Context, handle: JobHandle, outcome: Outcome) -> Any:
         from airflow_provider_kinetic.lifecycle.effects import EXECUTION_TIMEOUT
-        from airflow_provider_kinetic.model.diagnosis import timed_out
-        from airflow_provider_kinetic.model.status import JobState
+        from airflow_provider_kinetic.operators.training import tell
 
         self._followed, self._concluded = None, handle  # nothing is left to take down
         hook = KineticHook.of(handle, self.kinetic_conn_id)
         self._drain(hook, handle, outcome.cursor)
+        over = outcome.timeout != EXECUTION_TIMEOUT or self.cancels(handle)
+        try:
+            value = self._ended(context, hook, handle, outcome, cancelled=over)
+        except Exception as error:
+            tell(self, context, hook, handle, error, over)
+            raise
+        tell(self, context, hook, handle, None)
+        return value
+
+    def _ended(
+        self, context: Context, hook: KineticHook, handle: JobHandle, outcome: Outcome, *, cancelled: bool
+    ) -> Any:
+        from airflow_provider_kinetic.model.diagnosis import timed_out
+        from airflow_provider_kinetic.model.status import JobState
+
         if outcome.timeout:
             self.timed_out(context, handle, outcome.status)
-            cancelled = outcome.timeout != EXECUTION_TIMEOUT or self.cancels(handle)
             raise timed_out(handle, outcome.timeout, outcome.limit, cancelled=cancelled, status=outcome.status)
         gone = outcome.status.state is JobState.NOT_FOUND  # perhaps somebody has cleaned up and kept how it ended
         status = hook.status(handle).knowing(outcome.status.objects) if gone else outcome.status
