@@ -7,9 +7,11 @@ can begin before anything of the user's is opened.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import path_to_uri
@@ -47,8 +49,8 @@ class Request:
     stall_timeout: float = 0.0
     """0: nobody looks whether the function gets on."""
     host_index: int = 0
-    trial: Mapping[str, str] = field(default_factory=dict)
-    """What the environment says of the Airflow task."""
+    trial: Mapping[str, Any] = field(default_factory=dict)
+    """What the environment says of the Airflow task and its trial."""
 
     @classmethod
     def parse(cls, argv: Sequence[str], environ: Mapping[str, str]) -> Request:
@@ -74,7 +76,7 @@ class Request:
             stop_grace=_number(environ, protocol.ENV_STOP_GRACE, DEFAULT_GRACE),
             stall_timeout=_number(environ, protocol.ENV_STALL_TIMEOUT, 0.0),
             host_index=host_index(environ),
-            trial={name: environ[variable] for name, variable in _TRIAL.items() if environ.get(variable)},
+            trial=trial_facts(environ),
         )
 
     @property
@@ -97,6 +99,22 @@ class Request:
     @property
     def json_uri(self) -> str:
         return f"{self.result_uri.rpartition('/')[0]}/{protocol.RESULT_JSON}"
+
+
+def trial_facts(environ: Mapping[str, str]) -> dict[str, Any]:
+    """For the trial's records: whose job it is, what it was called with, and what it began with."""
+    facts: dict[str, Any] = {name: environ[variable] for name, variable in _TRIAL.items() if environ.get(variable)}
+    try:
+        said = json.loads(environ.get(protocol.ENV_TRIAL) or "{}")
+    except ValueError:
+        said = None
+    if isinstance(said, dict):
+        facts.update(said)
+    else:
+        print(f"kinetic: {protocol.ENV_TRIAL} is not a JSON object and is ignored", file=sys.stderr)
+    if environ.get(protocol.ENV_RESTORE_FROM):
+        facts["source"] = environ[protocol.ENV_RESTORE_FROM]
+    return facts
 
 
 def host_index(environ: Mapping[str, str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -116,7 +117,20 @@ def _environment(target: Target, work: Work, handle: JobHandle) -> dict[str, str
         protocol.ENV_TASK_ID: identity.task_id,
         protocol.ENV_RUN_ID: identity.run_id,
         protocol.ENV_MAP_INDEX: str(identity.map_index),
+        protocol.ENV_TRIAL: _trial(work),
+        **({protocol.ENV_RESTORE_FROM: work.resume.restore_from} if work.resume.restore_from else {}),
     }
+
+
+def _trial(work: Work) -> str:
+    """Facts for the trial's records."""
+    facts = {
+        "experiment": work.experiment,
+        "trial": work.trial,
+        "args": dict(work.arguments.values),
+        "args_digest": work.arguments.digest,
+    }
+    return json.dumps(facts)
 
 
 def _backstop(spec: JobSpec) -> float | None:

@@ -24,9 +24,10 @@ from airflow_provider_kinetic.clusters.base import JobExists
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectMissing
-from airflow_provider_kinetic.lifecycle import cleanup, images, trial
+from airflow_provider_kinetic.lifecycle import cleanup, images, source, trial
 from airflow_provider_kinetic.lifecycle.consignment import Consignment
 from airflow_provider_kinetic.lifecycle.creation import leave_order
+from airflow_provider_kinetic.lifecycle.directory import output_directory, reopened
 from airflow_provider_kinetic.lifecycle.images import BLOCKING, Waiting
 from airflow_provider_kinetic.lifecycle.inputs import Inputs
 from airflow_provider_kinetic.lifecycle.manifest import annotations_of, check, manifest_of
@@ -34,7 +35,7 @@ from airflow_provider_kinetic.lifecycle.parcel import Parcel, pack, repack
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.lifecycle.submission import Found, Journal, Step, SubmissionRecord, decide
 from airflow_provider_kinetic.lifecycle.together import together
-from airflow_provider_kinetic.lifecycle.work import Work, output_directory
+from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model import accelerators, names
 from airflow_provider_kinetic.model.errors import ArtifactCorrupt, JobConflict
 from airflow_provider_kinetic.model.handle import JobHandle
@@ -107,7 +108,7 @@ def ensure(
             cleanup.disown(theirs.store, handle, by="clear")  # a trigger may be about to create it
         retire(theirs, handle, found.status, say)
     if step is Step.REPLACE:
-        record = replace(record.next(max_tries=work.max_tries), output_dir="")
+        record = reopened(record.next(max_tries=work.max_tries), target, work)
     return _submit(ports, target, work, journal, record, say, waiting)
 
 
@@ -206,10 +207,7 @@ def _submit(
     ports: Ports, target: Target, work: Work, journal: Journal, record: SubmissionRecord, say: Say, waiting: Waiting
 ) -> Submitted:
     inputs = Inputs(target, work, say)
-    image, record = together(
-        partial(_find_image, ports.builder, work.spec),
-        partial(output_directory, ports.store, target, work, record),
-    )
+    image, record = _look_ups(ports, target, work, record, say)
     journal.save(record)
     with tempfile.TemporaryDirectory(prefix="kinetic-submit-") as folder:
         parcel = pack(Path(folder), work, record, inputs.foreseen(), say, exclude=target.folders)
@@ -227,6 +225,22 @@ def _submit(
         say(f"Job {handle.job_id} starts as soon as its image is built; outputs in {handle.output_dir}")
         return Submitted(handle, Step.SUBMIT, pending=Pending(wanted, order))
     return _create(ports, target, work, handle, say)
+
+
+def _look_ups(
+    ports: Ports, target: Target, work: Work, record: SubmissionRecord, say: Say
+) -> tuple[Image | None, SubmissionRecord]:
+    image, directory, origin = together(
+        partial(_find_image, ports.builder, work.spec),
+        partial(output_directory, ports.store, target, work, record),
+        partial(source.look, ports.store, target, work.resume.restore_from),
+    )
+    begins = directory.last is None and not directory.adopted
+    if origin.trouble is not None and begins:
+        raise origin.trouble
+    for note in (*directory.notes, *(origin.notes if begins else ())):
+        say(note)
+    return image, replace(record, output_dir=directory.uri, generation=directory.generation)
 
 
 def _create(ports: Ports, target: Target, work: Work, handle: JobHandle, say: Say) -> Submitted:

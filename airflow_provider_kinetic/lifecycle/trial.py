@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.lifecycle.together import together
+from airflow_provider_kinetic.model.spec import TaskIdentity
 from airflow_provider_kinetic.stores.base import Store
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
@@ -40,25 +43,48 @@ class Attempt:
         parent = self.record.get("parent")
         return parent.get("checkpoint") if isinstance(parent, dict) else None
 
+    def of(self, identity: TaskIdentity) -> bool:
+        """Whether it was this task instance's. A record that names no task is of a trial that only one had."""
+        names = ("dag_id", "task_id", "run_id", "map_index")
+        mine = {name: str(getattr(identity, name)) for name in names}
+        return {name: str(self.record.get(name, mine[name])) for name in names} == mine
+
 
 def attempts(store: Store, output_dir: str) -> list[Attempt]:
-    """All attempts of a trial, oldest first. Records that cannot be read are left out."""
-    layout = TrialLayout(output_dir)
-    present = [info.uri for info in store.list(layout.attempts) if info.uri.endswith(".json")]
-    starts = {uri: _read(store, uri) for uri in present if not uri.endswith(".end.json")}
-    found = []
-    for uri, record in starts.items():
-        end_uri = uri.removesuffix(".json") + ".end.json"
-        if record is not None:
-            end = _read(store, end_uri) if end_uri in present else None
-            found.append(Attempt(int(record.get("attempt", 0)), record, end))
-    return sorted(found, key=lambda attempt: attempt.number)
+    """All attempts of a trial, oldest first, in two round trips. Records that cannot be read are left out."""
+    return _attempts(store, output_dir, slice(None))
+
+
+def newest(store: Store, output_dir: str) -> Attempt | None:
+    """The last attempt that began, as far as it can be read; None where there was none."""
+    return next(iter(_attempts(store, output_dir, slice(-1, None))), None)
 
 
 def completed(store: Store, output_dir: str) -> bool:
     """Whether the newest attempt of this trial ended well: its end record decides, not the task's state."""
-    known = attempts(store, output_dir)
-    return bool(known) and known[-1].completed
+    last = newest(store, output_dir)
+    return last is not None and last.completed
+
+
+def _attempts(store: Store, output_dir: str, part: slice) -> list[Attempt]:
+    layout = TrialLayout(output_dir)
+    present = {info.uri for info in store.list(layout.attempts)}
+    numbers = sorted(number for uri in present if (number := _number(uri)))[part]
+    starts = [layout.attempt(number) for number in numbers]
+    ends = [uri for number in numbers if (uri := layout.attempt_end(number)) in present]
+    uris = starts + ends
+    records = dict(zip(uris, together(*(partial(_read, store, uri) for uri in uris)) if uris else [], strict=True))
+    return [
+        Attempt(number, record, records.get(layout.attempt_end(number)))
+        for number, uri in zip(numbers, starts, strict=True)
+        if (record := records[uri]) is not None
+    ]
+
+
+def _number(uri: str) -> int:
+    """Of a start record; 0 for anything else."""
+    name = uri.rpartition("/")[2].removesuffix(".json")
+    return int(name) if name.isdecimal() and uri.endswith(".json") else 0
 
 
 def _read(store: Store, uri: str) -> dict[str, Any] | None:

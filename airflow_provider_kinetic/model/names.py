@@ -17,6 +17,7 @@ from airflow_provider_kinetic.model.spec import TaskIdentity
 MAX_SEGMENT = 200
 """Longest path segment we make: file systems stop at 255 bytes, object names at 1,024 in all."""
 
+_SHARED = "trials"
 _OURS = re.compile(r"job-[0-9a-f]{16}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=-]")
 
@@ -55,15 +56,25 @@ def slug(text: str) -> str:
 
 
 def output_dir(root: str, identity: TaskIdentity, generation: int = 1) -> str:
-    """Directory of one trial: ``{root}/{dag}/{task}/{run}[/{map index}][~generation]``.
+    """Directory of a task instance's own trial: ``{root}/{dag}/{task}/{run}[/{map index}][~generation]``.
 
     :raises ConfigurationError: the root is so long that the directory could not be made.
     """
-    parts = [root.rstrip("/"), slug(identity.dag_id), slug(identity.task_id), slug(identity.run_id)]
+    dag = slug(identity.dag_id) if identity.dag_id != _SHARED else slug(f"{_SHARED}/")  # theirs are others' trials
+    parts = [root.rstrip("/"), dag, slug(identity.task_id), slug(identity.run_id)]
     if identity.map_index >= 0:
         parts.append(str(identity.map_index))
-    path = "/".join(parts) + (f"~{generation}" if generation > 1 else "")
-    return check_length(path, "output_dir")
+    return of_generation("/".join(parts), generation)
+
+
+def shared_dir(root: str, experiment: str, trial: str) -> str:
+    """Directory of a trial that a user has named: ``{root}/trials/{experiment}/{trial}``."""
+    return check_length(f"{root.rstrip('/')}/{_SHARED}/{slug(experiment)}/{slug(trial)}", "output_dir")
+
+
+def of_generation(directory: str, generation: int) -> str:
+    """The directory, or the one beside it in which a trial was begun anew. No slug holds a ``~``."""
+    return check_length(directory + (f"~{generation}" if generation > 1 else ""), "output_dir")
 
 
 def check_length(uri: str, parameter: str, limit: int = 900) -> str:

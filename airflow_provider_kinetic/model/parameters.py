@@ -42,6 +42,11 @@ SUPPORT: dict[str, frozenset[Platform]] = {
     "output_dir": _ALL,
     "debug": _NONE,
     # Ours.
+    "trial": _ALL,
+    "experiment": _ALL,
+    "resume": _ALL,
+    "restore_from": _ALL,
+    "on_mismatch": _ALL,
     "requirements": _ALL,
     "env_vars": _ALL,
     "secrets": _ALL,

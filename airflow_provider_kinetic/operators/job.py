@@ -18,7 +18,9 @@ from airflow_provider_kinetic.hooks.task import describe, identity_of, push_hand
 from airflow_provider_kinetic.links.build import BUILD_LINK
 from airflow_provider_kinetic.links.job import LINKS, push_links
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.resume import check_literals
 from airflow_provider_kinetic.operators.images import ImageWaiter
+from airflow_provider_kinetic.operators.trials import names_its_index, resume_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,8 +63,18 @@ class KineticJobOperator(ImageWaiter):
     :param secrets: variables that never enter payload, log or listing. Templated, and shown to nobody: write
         ``{"HF_TOKEN": "{{ var.value.hf_token }}"}``, and the DAG holds no secret either.
     :param volumes: data at paths of the job: ``{"/data": Data("gs://acme/{{ ds }}/")}`` (values templated).
-    :param output_dir: where the function keeps what lasts; it finds it as ``KINETIC_OUTPUT_DIR``. None: a directory of
-        this task instance, the same one at every retry. On the local platform an absolute path will do.
+    :param trial: name of a trial that runs share and continue (templated). In a mapped task the map index is added,
+        unless the template uses it or the arguments. None: the task instance has a trial of its own.
+    :param experiment: what the trial is one of (templated). None: ``{dag_id}/{task_id}``.
+    :param output_dir: where the function keeps what lasts; it finds it as ``KINETIC_OUTPUT_DIR``. None: the trial's
+        directory, the same one at every retry. On the local platform an absolute path will do.
+    :param resume: ``"auto"``: go on, but after a clear of what has completed begin anew; ``"always"``: go on;
+        ``"never"``: begin anew at every submission; ``"must"``: go on, and fail where there is no checkpoint.
+        Templated; ``{"kinetic_resume": …}`` in the conf of a run stands before it.
+    :param restore_from: checkpoint that a trial without one of its own begins with: a URI, a ``KineticCheckpoint``,
+        or a task's XCom that is one (templated).
+    :param on_mismatch: when the arguments are not those that the trial was called with before: ``"warn"`` and go on,
+        ``"error"``, or ``"fresh"``: begin anew. None: ``"error"`` in a mapped task, else ``"warn"``.
     :param startup_timeout: longest time from submit to first start.
     :param run_timeout: longest time from the first start on, over all attempts.
     :param stop_grace: time between SIGTERM and SIGKILL.
@@ -93,7 +105,11 @@ class KineticJobOperator(ImageWaiter):
         "requirements",
         "env_vars",
         "volumes",
+        "trial",
+        "experiment",
         "output_dir",
+        "resume",
+        "restore_from",
         "labels",
         "service_account",
         "requests",
@@ -135,7 +151,12 @@ class KineticJobOperator(ImageWaiter):
         volumes: Mapping[str, Any] | None = None,
         spot: bool = False,
         debug: bool = False,
+        trial: str | None = None,
+        experiment: str | None = None,
         output_dir: str | None = None,
+        resume: str = "auto",
+        restore_from: Any = None,
+        on_mismatch: str | None = None,
         startup_timeout: Seconds | None = None,
         run_timeout: Seconds | None = None,
         stop_grace: Seconds | None = None,
@@ -172,7 +193,14 @@ class KineticJobOperator(ImageWaiter):
         self.volumes = volumes
         self.spot = spot
         self.debug = debug
+        self.trial = trial
+        self.experiment = experiment
         self.output_dir = output_dir
+        self.resume = resume
+        self.restore_from = restore_from
+        self.on_mismatch = on_mismatch
+        self._names_its_index = names_its_index(trial)
+        check_literals(resume=resume, on_mismatch=on_mismatch, restore_from=restore_from)
         self.startup_timeout = startup_timeout
         self.run_timeout = run_timeout
         self.stop_grace = stop_grace
@@ -250,10 +278,12 @@ class KineticJobOperator(ImageWaiter):
 
     def _work(self, context: Context) -> Work:
         from airflow_provider_kinetic.hooks.arguments import plain_call
+        from airflow_provider_kinetic.lifecycle.arguments import Arguments
         from airflow_provider_kinetic.lifecycle.work import Work
 
         function, environment = self._function(), self._environment(context)
         args, kwargs = plain_call(tuple(self.op_args), self._call_kwargs(context, function))
+        injected = [name for name, value in kwargs.items() if value is not None and self.op_kwargs.get(name) is None]
         return Work(
             function=function,
             args=args,
@@ -263,6 +293,8 @@ class KineticJobOperator(ImageWaiter):
             max_tries=context["ti"].max_tries,
             secrets=environment.secret,
             output_dir=self.output_dir,
+            resume=resume_of(self, context, with_index=not self._names_its_index),
+            arguments=Arguments.of(function, args, kwargs, omit=injected),
         )
 
     def _environment(self, context: Context) -> Captured:

@@ -38,7 +38,8 @@ def test_record_of_a_start_and_of_its_end(job):
     (job.output / "checkpoints" / "130.orbax-checkpoint-tmp" / "d").touch()
     job.call(len, "four").run()
     record = job.record("attempts/0001.json")
-    assert set(record) == {"v", "attempt", "job_id", "host", "pid", "host_index", "started", "nonce", "parent"}
+    ours = {"v", "attempt", "job_id", "host", "pid", "host_index", "started", "nonce", "parent"}
+    assert set(record) == ours | {"dag_id", "task_id"}
     assert record["attempt"] == 1
     assert record["job_id"] == "job-1"
     assert record["parent"] is None

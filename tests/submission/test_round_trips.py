@@ -20,13 +20,14 @@ UPLOADS = ("payload.pkl", "context.zip", "runner.pyz", "handle.json", "handle.js
 class Meeting:
     """A store whose writers wait for each other: none gets on unless all of them are there at the same time."""
 
-    def __init__(self, store: Any, writers: int) -> None:
+    def __init__(self, store: Any, writers: int, kinds: tuple[str, ...] = ("upload", "write")) -> None:
         self._store = store
+        self._kinds = kinds
         self._all_here = threading.Barrier(writers, timeout=20)
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._store, name)
-        if name not in ("upload", "write"):
+        if name not in self._kinds:
             return real
 
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -50,8 +51,8 @@ def test_a_first_submission_looks_once_uploads_all_and_creates(cloud_shop):
 
     handle_id = cloud_shop.run().value
 
-    look, *uploads = calls
-    assert look == "list "
+    looks, uploads = calls[:2], calls[2:]
+    assert sorted(looks) == ["list ", "list run_1~"], "what began in the task's directory, and whether it began anew"
     named = {f"upload {name}" for name in UPLOADS[:3]} | {"write handle.json", f"write {handle_id}.json"}
     assert (set(uploads), len(uploads)) == (named, len(UPLOADS))
     assert [(one.verb, one.resource) for one in asked_to_change(cloud_shop)] == [("create", "jobs")]
@@ -97,6 +98,21 @@ def test_the_uploads_are_under_way_at_the_same_time(request, where):
 
     shop.refit(meet)
     submitting(shop)
+
+    assert shop.run().state == "success"
+
+
+def test_the_look_ups_are_under_way_at_the_same_time(shop):
+    def meet(ports: Ports) -> Ports:
+        store: Any = Meeting(ports.store, 3, ("list", "stat"))
+        return replace(ports, store=store)
+
+    source = shop.platform / "outputs/there/checkpoints/000000000007-a0001-0001"
+    commit = shop.platform / f"outputs/there/.kinetic/checkpoints/{source.name}.json"
+    commit.parent.mkdir(parents=True)
+    commit.touch()
+    shop.refit(meet)
+    submitting(shop, restore_from=source.as_uri())
 
     assert shop.run().state == "success"
 
