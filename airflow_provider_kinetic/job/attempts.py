@@ -56,8 +56,8 @@ class Records:
         self.storage = storage or open_storage(output_dir)
         self.job_id = job_id
 
-    def begin(self, trial: Mapping[str, str], host_index: int = 0) -> Attempt:
-        """Take the next number.
+    def begin(self, trial: Mapping[str, Any], host_index: int = 0) -> Attempt:
+        """Take the next number; every record says whose start it was and with which arguments.
 
         What an earlier attempt saves between our look and our record would be lost, so we look again and, if there is
         more, take another number. Records with our nonce that no later one names as its parent were never lived in.
@@ -71,6 +71,7 @@ class Records:
             others = {each: record for each, record in seen.starts.items() if record.get("nonce") != nonce}
             checkpoint = self._newest(replace(seen, starts=others))
             record = {
+                **trial,
                 "attempt": number,
                 "job_id": self.job_id,
                 "host": os.uname().nodename,
