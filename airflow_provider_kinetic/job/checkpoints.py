@@ -115,16 +115,19 @@ class Survey:
 
 
 def survey(storage: Storage, layout: TrialLayout, known: dict[int, Mapping[str, Any]] | None = None) -> Survey:
-    """Two round trips whatever the length of the story; one where the start records are ``known``, which are added."""
+    """Two round trips whatever the length of the story; one where all start records are ``known``.
+
+    :param known: start records by number, of which some may still have to be read; those that are read are added.
+        They count also where a listing that lags behind does not show them.
+    """
     known = {} if known is None else known
     prefixes = (layout.attempts, layout.commits, layout.tombstones)
     attempts, commits, tombstones = in_parallel(storage.list, prefixes)
-    numbers = [(int(stem), uri) for stem, uri in _stems(attempts) if stem.isdecimal()]
-    fresh = [(number, uri) for number, uri in numbers if not known.get(number)]
-    records = in_parallel(lambda each: read_record(storage, each[1]) or {}, fresh)
-    known.update((number, record) for (number, _), record in zip(fresh, records) if record)
-    starts = {number: known.get(number, {}) for number, _ in numbers}
-    return Survey(starts, names_of(commits), names_of(tombstones))
+    numbers = known.keys() | {int(stem) for stem, _ in _stems(attempts) if stem.isdecimal()}
+    fresh = [number for number in numbers if not known.get(number)]
+    records = in_parallel(lambda number: read_record(storage, layout.attempt(number)), fresh)
+    known.update((number, record) for number, record in zip(fresh, records) if record)
+    return Survey({number: known.get(number, {}) for number in numbers}, names_of(commits), names_of(tombstones))
 
 
 def names_of(uris: Iterable[str]) -> frozenset[Name]:

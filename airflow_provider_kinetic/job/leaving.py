@@ -39,6 +39,11 @@ class Leaving:
         return self._said or self._fence.fallen
 
     @property
+    def hears_stops(self) -> bool:
+        """False outside of a job when the trial was begun in a thread: Python tells the main thread alone."""
+        return self._notice.listens
+
+    @property
     def time_left(self) -> float:
         """Seconds until this process is ended; infinite while nobody asked it to stop."""
         return self._notice.left

@@ -1,6 +1,7 @@
 """Being asked to stop, as the user's training loop sees it (``checkpointing`` 3.8).
 
-In a job the supervisor heard SIGTERM and left a mark; here that mark is read. In a script there is no supervisor, so
+In a job the supervisor heard SIGTERM and left a mark with the moment of it, by a clock that nobody sets; here that mark
+is read. In a script there is no supervisor, so
 the signal is taken here, once: a second one does what it would have done before.
 """
 
@@ -32,10 +33,14 @@ class Notice:
         self._previous: Any = None
 
     def listen(self) -> None:
-        """Outside of a job: take the next SIGTERM. Only the main thread may; elsewhere nothing is heard."""
-        if self._marker is not None or threading.current_thread() is not threading.main_thread():
-            return
-        self._previous = signal.signal(signal.SIGTERM, self._hear) or signal.SIG_DFL
+        """Outside of a job: take the next SIGTERM. Only the main thread may."""
+        if self._marker is None and threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGTERM, self._hear) or signal.SIG_DFL
+
+    @property
+    def listens(self) -> bool:
+        """A stop will be heard."""
+        return self._marker is not None or self._previous is not None
 
     def ignore(self) -> None:
         """SIGTERM does again what it did before, unless somebody else has taken it meanwhile."""
@@ -47,7 +52,7 @@ class Notice:
         """On this machine."""
         if self._since is None and self._marker is not None:
             with contextlib.suppress(FileNotFoundError):
-                self._since = time.monotonic() - max(0.0, time.time() - self._marker.stat().st_mtime)
+                self._since = _moment(self._marker.read_text())
         return self._since is not None
 
     def _hear(self, _number: int, _frame: FrameType | None) -> None:
@@ -60,6 +65,15 @@ class Notice:
         if not self.heard() or self._since is None:
             return math.inf
         return max(0.0, self._since + self._grace * END_AFTER - time.monotonic())
+
+
+def _moment(text: str) -> float:
+    """Now, where the mark says nothing else."""
+    now = time.monotonic()
+    try:
+        return min(now, float(text))
+    except ValueError:
+        return now
 
 
 def _seconds(text: str | None) -> float:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -107,7 +108,7 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
         layout, group = TrialLayout(output_dir), self._start.group
         fence = Fence(self._vault, layout, self.attempt)
         newest = fence.holds if host.leads else _never
-        starts: dict[int, Mapping[str, Any]] = {}
+        starts: dict[int, Mapping[str, Any]] = {self.attempt: {}}
         self._shelf = Shelf(self._vault, layout, fence, keep, starts)
         self._metrics = Metrics(self._vault, layout, self.attempt, newest, starts, self._start.spool, self.process)
         self._heartbeat = Heartbeat(self._vault, layout, self.attempt, newest)
@@ -232,6 +233,10 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
         self._saver.later(self._shelf.tidy)
 
 
+DEAF = (
+    "A stop will not be heard, so none saves a last checkpoint: only the main thread may listen, call job.trial() there"
+)
+
 _open: dict[str, Trial] = {}
 _lock = threading.Lock()
 
@@ -265,6 +270,8 @@ def trial(
         found = _open.get(output_dir)
         if found is None or found.closed:
             found = _open[output_dir] = Trial(output_dir, keep or Keep(), host=find_host(process, processes))
+            if not found.hears_stops:
+                warnings.warn(DEAF, stacklevel=2)
         return found
 
 

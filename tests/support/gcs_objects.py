@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -159,6 +160,10 @@ class Bucket:
         self._objects: dict[str, StoredObject] = {}
         self._lock = threading.RLock()
         self._generation = time.time_ns() // 1000
+        self.lag = 0.0
+        """Seconds by which listings are late, as those of caches and mounted buckets are."""
+        self._changes: deque[tuple[float, str, StoredObject | None]] = deque()
+        """When, and what was there before, while listings are late."""
 
     def get(self, name: str, query: Mapping[str, str]) -> StoredObject:
         """The live generation; 404 when there is none, or another one was asked for."""
@@ -183,6 +188,7 @@ class Bucket:
             self.check(name, query)
             self._generation += 1
             made = StoredObject(self.name, name, content, self._generation, time.time(), attributes, composed=composed)
+            self._note(name)
             self._objects[name] = made
             return made
 
@@ -201,6 +207,7 @@ class Bucket:
     def delete(self, name: str, query: Mapping[str, str]) -> None:
         with self._lock:
             self.get(name, query)
+            self._note(name)
             del self._objects[name]
 
     def page(self, query: Mapping[str, str], after: str, limit: int) -> Page:
@@ -211,7 +218,8 @@ class Bucket:
         prefixes: list[str] = []
         last = after
         with self._lock:
-            for name in sorted(name for name in self._objects if name.startswith(prefix) and name >= start):
+            listed = self._listed()
+            for name in sorted(name for name in listed if name.startswith(prefix) and name >= start):
                 key = _group(name, prefix, delimiter)
                 if key <= last or (end is not None and name >= end):
                     continue
@@ -219,10 +227,26 @@ class Bucket:
                     return Page(objects, prefixes, last)
                 last = key
                 if key == name:
-                    objects.append(self._objects[name])
+                    objects.append(listed[name])
                 else:
                     prefixes.append(key)
         return Page(objects, prefixes)
+
+    def _note(self, name: str) -> None:
+        if self.lag:
+            self._changes.append((time.monotonic(), name, self._objects.get(name)))
+
+    def _listed(self) -> Mapping[str, StoredObject]:
+        """What was there :attr:`lag` seconds ago."""
+        shown, then = dict(self._objects), time.monotonic() - self.lag
+        while self._changes and self._changes[0][0] <= then:
+            self._changes.popleft()
+        for _, name, before in reversed(self._changes):
+            if before is None:
+                shown.pop(name, None)
+            else:
+                shown[name] = before
+        return shown
 
     def grow_old(self, seconds: float) -> None:
         """Everything in the bucket is so much older than it was."""

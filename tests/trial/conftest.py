@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import killed_training
 import pytest
 from checkpoint_files import write
 from gcs_server import GcsServer
@@ -81,6 +85,33 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             trial.close()
     if request.param == "gs":
         session.close()
+
+
+@pytest.fixture
+def training(place: Place, scratch: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the loop; what a killed process leaves on its machine goes with the machine."""
+    running = []
+
+    def start(*death: Any, before: str = "") -> subprocess.Popen[str]:
+        """``before``: code that runs first."""
+        support = Path(killed_training.__file__).parent
+        environ = {**os.environ, "PYTHONPATH": f"{support}:{support.parent.parent}"}
+        code = f"{before}\nimport sys, killed_training\nkilled_training.main(*sys.argv[1:])"
+        command = [sys.executable, "-c", code, place.uri, *map(str, death)]
+        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    for left in scratch.iterdir():
+        for path in sorted(left.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        left.rmdir()
 
 
 @pytest.fixture

@@ -103,3 +103,16 @@ def test_what_is_on_its_way_when_a_script_ends_is_saved(script, tmp_path):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert record(tmp_path, "attempts/0001.end.json")["checkpoint"]["step"] == 1
+
+
+def test_a_trial_that_is_begun_in_a_thread_says_that_it_hears_no_stop(script):
+    process = script(
+        "import threading, time\nfrom airflow_provider_kinetic import job\n"
+        "thread = threading.Thread(target=job.trial)\nthread.start(); thread.join()\nprint('begun', flush=True)\n"
+        "while True: job.trial().stopping() and print('heard', flush=True); time.sleep(0.05)"
+    )
+    assert process.stdout.readline() == b"begun\n"
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (-signal.SIGTERM, b"")
+    assert b"A stop will not be heard" in errors
