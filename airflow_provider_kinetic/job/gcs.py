@@ -29,6 +29,7 @@ MARK = "kinetic-write"
 """Custom metadata of objects that were made create-only: which call made them."""
 RESUMABLE = 8 << 20
 """Bytes from which on an upload can be continued."""
+NO_STORE = {"cacheControl": "no-store"}
 _BOUNDARY = "kinetic-4f1c5b0e9d7a"
 _TRIES = 5
 _FACTS = "name,size,updated"
@@ -55,14 +56,24 @@ class GcsStorage:
         return cast(BinaryIO, Unzipped(stream) if download.zipped else stream)
 
     def read(self, uri: str) -> bytes:
+        """A second time when what came was damaged."""
+        try:
+            return self._read(uri)
+        except ObjectDamaged:
+            return self._read(uri)
+
+    def _read(self, uri: str) -> bytes:
         with self.open(uri) as stream:
             return stream.read()
 
     def write(self, uri: str, data: bytes, *, if_absent: bool = False) -> None:
+        """No cache on the way may keep it: records are looked at for what they say now (``checkpointing`` 3.3)."""
+
         def send(attributes: dict[str, Any], query: dict[str, str]) -> Reply:
             target = _uploads(uri, {"uploadType": "multipart", **query})
             content_type = {"Content-Type": f"multipart/related; boundary={_BOUNDARY}"}
-            return self._session.request("POST", target, body=_multipart(attributes, data), headers=content_type)
+            body = _multipart({**attributes, **NO_STORE}, data)
+            return self._session.request("POST", target, body=body, headers=content_type)
 
         self._put(uri, hashlib.md5(data, usedforsecurity=False).digest(), if_absent, send)
 
@@ -260,9 +271,9 @@ class Upload:
         self._uri = uri
 
     def run(self, attributes: dict[str, Any], query: dict[str, str]) -> Reply:
-        """The last answer: the object, or why there is none."""
+        """The last answer: the object, or why there is none. The patience is for a stretch without progress."""
         backoff = Backoff(self._session.patience)
-        place, offset = "", 0
+        place, offset, furthest = "", 0, 0
         while True:
             if not place:
                 started = self._start(attributes, query)
@@ -275,6 +286,8 @@ class Upload:
                 place = ""
             elif reply.status == 308:
                 offset = _persisted(reply)
+                if offset > furthest:  # a bad line may break off as often as it likes while it gets on
+                    furthest, backoff = offset, Backoff(self._session.patience)
             else:
                 return reply
             if not backoff.wait():
@@ -293,12 +306,18 @@ class Upload:
             "Content-Length": str(self._size - offset),
             "Content-Range": f"bytes {offset}-{self._size - 1}/{self._size}",
         }
-        with self._path.open("rb") as stream:
+
+        def rest() -> BinaryIO:
+            stream = self._path.open("rb")
             stream.seek(offset)
-            try:
-                reply = self._session.once("PUT", place, stream, headers).finish()
-            except FAILURES:
-                return None
+            return stream
+
+        try:
+            reply = self._session.once("PUT", place, rest, headers).finish()
+        except GcsError:
+            raise
+        except FAILURES:
+            return None
         return None if reply.status in (401, 408, 429) or reply.status >= 500 else reply
 
     def _state(self, place: str) -> Reply:

@@ -14,8 +14,8 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Mapping
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Mapping
+from typing import BinaryIO, Protocol, Union
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -28,6 +28,9 @@ BLOCK = 1 << 20
 
 FAILURES = (OSError, http.client.HTTPException)
 """Of a connection."""
+
+Body = Union[bytes, BinaryIO, "Callable[[], BinaryIO]"]
+"""Of a request; what opens a stream does so anew for every try. A stream's length must stand in the headers."""
 
 
 class GcsError(OSError):
@@ -162,6 +165,13 @@ class Backoff:
         return True
 
 
+def _opened(body: Callable[[], BinaryIO]) -> BinaryIO:
+    try:
+        return body()
+    except OSError as error:  # no trouble of the network, which would pass
+        raise GcsError(f"What was to be sent cannot be read: {error}") from error
+
+
 class Session:
     """Requests to Cloud Storage by path and query.
 
@@ -186,7 +196,7 @@ class Session:
         method: str,
         target: str,
         *,
-        body: bytes = b"",
+        body: bytes | Callable[[], BinaryIO] = b"",
         headers: Mapping[str, str] | None = None,
         streamed: bool = False,
     ) -> Reply:
@@ -216,19 +226,22 @@ class Session:
         """Idle connections; the session can still be used."""
         self._pool.clear()
 
-    def once(self, method: str, target: str, body: bytes | BinaryIO, headers: Mapping[str, str]) -> Reply:
+    def once(self, method: str, target: str, body: Body, headers: Mapping[str, str]) -> Reply:
         """One request; a second one only for a token that was refused. The answer is still to be read."""
         if self._token is None:
             return self._send(method, target, body, headers)
         token = self._token.get()
         reply = self._send(method, target, body, {**headers, "Authorization": f"Bearer {token}"})
-        if reply.status != 401 or not isinstance(body, bytes):
+        if reply.status != 401 or not (isinstance(body, bytes) or callable(body)):
             return reply
         reply.finish()
         self._token.forget(token)
         return self._send(method, target, body, {**headers, "Authorization": f"Bearer {self._token.get()}"})
 
-    def _send(self, method: str, target: str, body: bytes | BinaryIO, headers: Mapping[str, str]) -> Reply:
+    def _send(self, method: str, target: str, body: Body, headers: Mapping[str, str]) -> Reply:
+        if callable(body):
+            with _opened(body) as stream:
+                return self._send(method, target, stream, headers)
         connection = self._pool.take()
         try:
             connection.request(method, target, body, dict(headers))

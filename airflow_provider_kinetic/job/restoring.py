@@ -1,4 +1,7 @@
-"""Getting checkpoints back: every byte is compared with its digest before the user's code sees a file."""
+"""Getting checkpoints back: every byte is compared with its digest before the user's code sees a file.
+
+What differs is fetched once more: bytes that changed on the way must not send a training back to an older checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from airflow_provider_kinetic.job import manifests
+from airflow_provider_kinetic.job.arrivals import Arrival
 from airflow_provider_kinetic.job.checkpoints import Checkpoint, at, in_parallel
 from airflow_provider_kinetic.job.manifests import File
 from airflow_provider_kinetic.job.saving import ENV_TMP
 from airflow_provider_kinetic.job.storage import ObjectDamaged, ObjectMissing
-from airflow_provider_kinetic.job.vaults import BLOCK, Vault, below, open_vault
+from airflow_provider_kinetic.job.vaults import Vault, below, open_vault
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
 Select = Callable[[str], bool]
@@ -49,9 +53,14 @@ class Restorer:
         """
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            files = [file for file in self._manifest(checkpoint) if select is None or select(file.path)]
-            files.sort(key=lambda file: -file.size)
-            in_parallel(lambda file: self._fetch(checkpoint, file, folder), files)
+            listed = self._manifest(checkpoint)
+            files = [file for file in listed if select is None or select(file.path)]
+            changed = self._fetch(checkpoint, files, folder)
+            changed = changed and self._fetch(checkpoint, changed, folder)
+            if changed:
+                raise ValueError(
+                    f"{changed[0].path} has changed: it has not the {changed[0].size} bytes that were saved"
+                )
         except ObjectMissing as error:
             raise _corrupt(checkpoint, f"{error} is gone") from error
         except (ObjectDamaged, ValueError) as error:
@@ -81,20 +90,15 @@ class Restorer:
             raise ValueError("its manifest has changed")
         return manifests.decode(data)
 
-    def _fetch(self, checkpoint: Checkpoint, file: File, folder: Path) -> None:
-        target = folder / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest, size = hashlib.sha256(), 0
-        with self._vault.open(below(checkpoint.uri, file.path)) as source, target.open("wb") as sink:
-            while True:
-                block = source.read(BLOCK)
-                if not block:
-                    break
-                digest.update(block)
-                size += len(block)
-                sink.write(block)
-        if size != file.size or digest.hexdigest() != file.sha256:
-            raise ValueError(f"{file.path} has changed: {size} bytes instead of {file.size}, or others")
+    def _fetch(self, checkpoint: Checkpoint, files: Sequence[File], folder: Path) -> list[File]:
+        """Large ones first. Those that are not what was saved."""
+        arriving = []
+        for file in sorted(files, key=lambda file: -file.size):
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target))
+        in_parallel(lambda part: part[0].fetch(part[1]), [(each, start) for each in arriving for start in each.parts])
+        return [each.file for each in arriving if not each.whole]
 
 
 def _corrupt(checkpoint: Checkpoint, what: str) -> CheckpointCorrupt:

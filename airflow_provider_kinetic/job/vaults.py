@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 from urllib.parse import quote
 
 from airflow_provider_kinetic.job.storage import FileStorage, ObjectMissing, Storage, path_to_uri, uri_to_path
 
 BLOCK = 1 << 20
+
+Take = Callable[[memoryview], object]
+"""Gets bytes that are good until it returns."""
 
 
 class Sent(NamedTuple):
@@ -33,6 +38,12 @@ class Vault(Storage, Protocol):
 
     def send(self, path: Path, uri: str) -> Sent:
         """Store a file under its final name, whatever was there."""
+
+    def fetch(self, uri: str, start: int, count: int, take: Take) -> int:
+        """Hand over ``count`` bytes from ``start`` on, in order, and answer with the size of the whole object.
+
+        Fewer where it is shorter. They are not compared with anything. Raises :class:`ObjectMissing`.
+        """
 
     def copy(self, source: str, target: str, version: str) -> str | None:
         """The store copies ``source``; the copy's version. None: there is no such object of that version any more."""
@@ -81,11 +92,16 @@ class FileVault(FileStorage):
 
     def send(self, path: Path, uri: str) -> Sent:
         digest = hashlib.sha256()
-        with path.open("rb") as stream:
-            for block in iter(lambda: stream.read(BLOCK), b""):
-                digest.update(block)
+        with path.open("rb", buffering=0) as stream:
+            _hand_over(stream, path.stat().st_size, digest.update)
         self.upload(path, uri)
         return Sent(digest.hexdigest(), _version(uri_to_path(uri).stat()))
+
+    def fetch(self, uri: str, start: int, count: int, take: Take) -> int:
+        with self.open(uri) as stream:
+            stream.seek(start)
+            _hand_over(stream, count, take)
+            return os.fstat(stream.fileno()).st_size
 
     def copy(self, source: str, target: str, version: str) -> str | None:
         path = uri_to_path(source)
@@ -122,25 +138,35 @@ def _version(facts: os.stat_result) -> str:
     return f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_size}"
 
 
-class Hashed:
-    """A file whose SHA-256 is made while somebody else reads it, from the start or once more from the middle."""
+def _hand_over(stream: BinaryIO | io.FileIO, count: int, take: Take) -> None:
+    """So many bytes, or all there are, through one block."""
+    block = memoryview(bytearray(min(count, BLOCK)))
+    while count and (length := stream.readinto(block[:count]) or 0):  # type: ignore[union-attr]
+        take(block[:length])
+        count -= length
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+
+class Hashed:
+    """The first ``size`` bytes of a file, with the SHA-256 of what was read so far, once or again from the middle."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
         self._digest = hashlib.sha256()
         self._known = 0
 
-    def open(self, _mode: str = "rb") -> _HashedStream:
-        return _HashedStream(self, self._path)
+    def open(self, _mode: str = "rb") -> BinaryIO:
+        """For a connection, which asks for a block at a time."""
+        return cast(BinaryIO, _HashedStream(self))
 
     def as_path(self) -> Path:
         """For those who open it."""
         return cast(Path, self)
 
-    def saw(self, start: int, data: bytes) -> None:
+    def saw(self, start: int, data: memoryview) -> None:
         fresh = start + len(data) - self._known
         if fresh > 0:
-            self._digest.update(memoryview(data)[len(data) - fresh :])
+            self._digest.update(data[len(data) - fresh :])
             self._known += fresh
 
     @property
@@ -149,9 +175,12 @@ class Hashed:
 
 
 class _HashedStream:
-    def __init__(self, file: Hashed, path: Path) -> None:
+    """Its blocks are good until the next one is read: memory is taken once."""
+
+    def __init__(self, file: Hashed) -> None:
         self._file = file
-        self._stream = path.open("rb")
+        self._stream = file.path.open("rb", buffering=0)
+        self._block = memoryview(bytearray(min(file.size, BLOCK)))
 
     def __enter__(self) -> _HashedStream:
         return self
@@ -162,8 +191,12 @@ class _HashedStream:
     def seek(self, offset: int) -> int:
         return self._stream.seek(offset)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> memoryview:
+        """:raises ValueError: the file has become shorter."""
         start = self._stream.tell()
-        data = self._stream.read(size)
-        self._file.saw(start, data)
-        return data
+        block = self._block[: min(size, self._file.size - start)]
+        length = self._stream.readinto(block)
+        if block and not length:
+            raise ValueError(f"{self._file.path} has become shorter while it was sent")
+        self._file.saw(start, block[:length])
+        return block[:length]

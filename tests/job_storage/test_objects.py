@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gcs_server import GcsServer
 
-from airflow_provider_kinetic.job.gcs import GcsStorage
+from airflow_provider_kinetic.job.gcs import GcsStorage, Upload
 from airflow_provider_kinetic.job.gcs_http import GcsError, Session
 from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
 
@@ -163,9 +163,11 @@ def test_what_is_replaced_while_it_is_read_is_not_mixed(
             stream.read()
 
 
-def test_changed_bytes_are_noticed(gcs: GcsServer, storage: GcsStorage, uri: str) -> None:
+def test_changed_bytes_are_noticed_and_asked_for_once_more(gcs: GcsServer, storage: GcsStorage, uri: str) -> None:
     storage.write(uri, b"content")
     gcs.corrupt("download")
+    assert storage.read(uri) == b"content"
+    gcs.corrupt("download", times=2)
     with pytest.raises(GcsError, match="CRC-32C"):
         storage.read(uri)
 
@@ -211,3 +213,36 @@ def test_a_fork_does_not_share_connections(gcs: GcsServer, storage: GcsStorage, 
     assert [storage.read(uri) for _ in range(50)] == [b"1"] * 50
     assert os.waitpid(pid, 0)[1] == 0
     assert gcs.connections == 2
+
+
+def test_a_bad_line_is_borne_while_the_upload_gets_on(gcs: GcsServer, uri: str, tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(MIB) * 12)
+    session = Session({"STORAGE_EMULATOR_HOST": gcs.url}, patience=0.6)
+    gcs.cut("chunk", MIB, times=16)  # every other one is the question how far it came
+    GcsStorage(session).upload(path, uri)
+    assert GcsStorage(session).read(uri) == path.read_bytes()
+    assert gcs.requests["session"] == 1
+    session.close()
+
+
+def test_an_upload_that_does_not_get_on_ends_with_the_patience(gcs: GcsServer, uri: str, large: Path) -> None:
+    session = Session({"STORAGE_EMULATOR_HOST": gcs.url}, patience=0.6)
+    gcs.cut("chunk", MIB)
+    gcs.cut("chunk", 0, times=20)
+    with pytest.raises(GcsError, match=f"broke off again and again, last at {MIB} bytes"):
+        GcsStorage(session).upload(large, uri)
+    session.close()
+
+
+def test_a_file_that_goes_away_is_no_trouble_of_the_network(session: Session, uri: str) -> None:
+    with pytest.raises(GcsError, match="cannot be read"):
+        Upload(session, Path("/nowhere"), 1, uri).run({"name": "a"}, {})
+
+
+def test_no_cache_on_the_way_keeps_what_is_written(gcs: GcsServer, storage: GcsStorage, uri: str) -> None:
+    storage.write(uri, b"1", if_absent=True)
+    storage.write(uri, b"2")
+    found = gcs.buckets["tests"].get("job-1/a", {})
+    assert found.resource()["cacheControl"] == "no-store"
+    assert gcs.requests == {"insert": 2}

@@ -40,11 +40,11 @@ class Content:
         self.size = 0
         self._small = bytearray()
         self._file = -1
-        self._md5 = hashlib.md5()
+        self._md5: tuple[int, str] = -1, ""
+        """Of so many bytes: made when it is asked for."""
         self._crc32c = google_crc32c.Checksum()
 
     def append(self, data: bytes) -> None:
-        self._md5.update(data)
         self._crc32c.update(data)
         self.size += len(data)
         if self._file < 0 and self.size > PIECE:
@@ -65,7 +65,12 @@ class Content:
 
     @property
     def md5(self) -> str:
-        return base64.b64encode(self._md5.digest()).decode()
+        if self._md5[0] != self.size:
+            digest = hashlib.md5()
+            for piece in self.pieces(0, self.size):
+                digest.update(piece)
+            self._md5 = self.size, base64.b64encode(digest.digest()).decode()
+        return self._md5[1]
 
     @property
     def crc32c(self) -> str:
@@ -124,7 +129,7 @@ class StoredObject:
             "crc32c": self.content.crc32c,
             "etag": f"{self.generation}/{self.metageneration}",
             **({} if self.composed else {"md5Hash": self.content.md5}),
-            **({"metadata": self.attributes["metadata"]} if self.attributes.get("metadata") else {}),
+            **{key: self.attributes[key] for key in ("metadata", "cacheControl") if self.attributes.get(key)},
         }
 
     def hashes(self) -> str:
@@ -181,9 +186,9 @@ class Bucket:
         self, attributes: Mapping[str, Any], content: Content, query: Mapping[str, str], *, composed: bool = False
     ) -> StoredObject:
         name = attributes["name"]
-        for key, actual in (("md5Hash", content.md5), ("crc32c", content.crc32c)):
-            if attributes.get(key, actual) != actual:
-                raise ApiError(400, f"Provided {key} {attributes[key]!r} doesn't match calculated {actual!r}.")
+        for key, kind in (("md5Hash", "md5"), ("crc32c", "crc32c")):
+            if key in attributes and attributes[key] != getattr(content, kind):
+                raise ApiError(400, f"Provided {key} {attributes[key]!r} doesn't match {getattr(content, kind)!r}.")
         with self._lock:
             self.check(name, query)
             self._generation += 1

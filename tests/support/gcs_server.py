@@ -43,6 +43,8 @@ ROUTES = [
     ("PUT", "/upload" + _BUCKET + "/o", "chunk"),
     ("DELETE", "/upload" + _BUCKET + "/o", "cancel"),
 ]
+KEPT = ("contentType", "metadata", "cacheControl")
+"""What a copy has of its source."""
 PARAMETERS = {
     *("uploadType", "upload_id", "name", "alt", "prettyPrint", "fields", "projection"),
     *("project", "prefix", "delimiter", "startOffset", "endOffset", "pageToken", "maxResults"),
@@ -361,7 +363,7 @@ class Exchange(Wire):
         wanted = self.query.get("sourceGeneration")
         source = bucket.get(name, {"generation": wanted} if wanted else {})
         Preconditions(self.query, "ifSource").check(source)
-        attributes = {key: value for key, value in source.attributes.items() if key in ("contentType", "metadata")}
+        attributes = {key: value for key, value in source.attributes.items() if key in KEPT}
         target = self.cloud.bucket(to_bucket)
         return target.insert({**attributes, "name": to_name}, source.content, self.query, composed=source.composed)
 

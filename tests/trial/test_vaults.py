@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tracemalloc
 
 import pytest
-from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE
+from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE, noise
 
 from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
-from airflow_provider_kinetic.job.vaults import below
+from airflow_provider_kinetic.job.vaults import Hashed, below
 
 MIB = 1 << 20
 
@@ -115,3 +116,85 @@ def test_what_was_never_finished_goes_with_its_folder(place):
     assert place.vault.folders(f"{place.uri}/checkpoints") == ["x"]
     place.vault.delete_tree(f"{place.uri}/checkpoints/x")
     assert not folder.exists()
+
+
+def fetched(place, uri, start, count):
+    came = bytearray()
+    return place.vault.fetch(uri, start, count, came.extend), bytes(came)
+
+
+@pytest.mark.parametrize(("start", "count"), [(0, 0), (0, 5), (1, 2 * MIB), (3 * MIB - 1, 1), (2 * MIB, MIB)])
+def test_a_part_is_fetched_with_the_size_of_the_whole(place, start, count):
+    content, uri = noise("part", 3 * MIB), below(place.uri, "a #?%")
+    place.vault.write(uri, content)
+    assert fetched(place, uri, start, count) == (len(content), content[start : start + count])
+
+
+def test_nothing_is_fetched_of_an_empty_object_and_little_of_a_short_one(place):
+    uri = below(place.uri, "a")
+    place.vault.write(uri, b"")
+    assert fetched(place, uri, 0, 0) == (0, b"")
+    place.vault.write(uri, b"123")
+    assert fetched(place, uri, 1, 5)[1] == b"23"
+    assert fetched(place, uri, 7, 5)[1] == b""
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_part_of_what_is_not_there_is_missing(place, count):
+    with pytest.raises(ObjectMissing):
+        fetched(place, below(place.uri, "a"), 0, count)
+
+
+def test_trouble_of_who_takes_a_part_is_not_taken_for_the_networks(place, gcs):
+    place.vault.write(below(place.uri, "a"), b"1")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        place.vault.fetch(below(place.uri, "a"), 0, 1, full)
+    assert gcs.requests["download"] <= 1
+
+
+@IN_CLOUD_STORAGE
+def test_a_part_goes_on_where_the_connection_broke(place, gcs):
+    content, uri = noise("part", 3 * MIB), below(place.uri, "a")
+    place.vault.write(uri, content)
+    gcs.cut("download", 300_000, times=7)
+    assert fetched(place, uri, 5, 3 * MIB - 5) == (len(content), content[5:])
+    gcs.cut("download", 0, times=5)
+    with pytest.raises(OSError, match="broke off 5 times after 5 bytes"):
+        fetched(place, uri, 5, 10)
+
+
+@IN_CLOUD_STORAGE
+def test_records_are_not_kept_by_caches_and_files_may_be(place, gcs, saved):
+    trial = place.begin()
+    trial.log({"loss": 1}, step=1)
+    saved(trial, 1)
+    trial.close()
+    bucket = gcs.buckets["tests"]
+    control = {name for name in bucket.names() if bucket.get(name, {}).attributes.get("cacheControl") == "no-store"}
+    data = {f"out put/checkpoints/{trial.latest.name}/{name}" for name in ("state", "metadata.json")}
+    assert control == set(bucket.names()) - data
+
+
+@IN_CLOUD_STORAGE
+def test_a_file_is_not_held_in_memory(place, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(noise("sent", 8 * MIB))
+    tracemalloc.start()
+    place.vault.send(path, below(place.uri, "a"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * MIB  # of client and server together
+
+
+def test_a_file_that_shrinks_on_its_way_is_an_error_at_once(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12")
+    hashed = Hashed(path, 3)
+    with hashed.open() as stream:
+        assert stream.read(2) == b"12"
+        with pytest.raises(ValueError, match="shorter"):
+            stream.read(1)

@@ -1,0 +1,84 @@
+"""What is restored comes in parts, in any order, and once more where it changed on the way."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
+
+from airflow_provider_kinetic.job import manifests
+from airflow_provider_kinetic.job.arrivals import PART, Arrival
+from airflow_provider_kinetic.job.restoring import Restorer
+from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.vaults import FileVault
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt
+
+LARGE = 2 * PART + 1
+FILES = {"large": noise("large", LARGE), "small": b"1", "empty": b"", "folder/one part": noise("part", PART)}
+
+
+@pytest.fixture
+def checkpoint(place):
+    with place.begin().save(1) as folder:
+        write(folder, FILES)
+    return place.attempts[0].latest
+
+
+def test_large_and_small_files_come_back(checkpoint):
+    with checkpoint.open() as folder:
+        assert read(folder) == FILES
+
+
+@IN_CLOUD_STORAGE
+def test_bytes_that_change_on_the_way_are_fetched_once_more(checkpoint, gcs, tmp_path):
+    def corrupt(_):
+        gcs.corrupt("download")
+        return True
+
+    gcs.corrupt("download")  # the manifest
+    folder = Restorer(checkpoint.uri).download(checkpoint, tmp_path / "a", corrupt)
+    assert read(folder) == FILES
+
+
+@IN_CLOUD_STORAGE
+def test_bytes_that_change_each_time_are_damage(checkpoint, gcs):
+    gcs.corrupt("download", times=100)
+    with pytest.raises(CheckpointCorrupt, match="step 1"), checkpoint.open():
+        pass
+    gcs.faults.clear()
+
+
+@IN_CLOUD_STORAGE
+def test_connections_that_break_are_not_damage(checkpoint, gcs):
+    gcs.cut("download", 300_000, times=5)
+    gcs.fail("download", times=3)
+    with checkpoint.open() as folder:
+        assert read(folder) == FILES
+
+
+@pytest.mark.parametrize("change", [b"2" + FILES["large"][1:], FILES["large"] + b"2", FILES["large"][:-1], b""])
+def test_a_large_file_that_changed_in_the_store_is_damage(place, checkpoint, change):
+    place.vault.write(f"{checkpoint.uri}/large", change)
+    with pytest.raises(CheckpointCorrupt, match="large has changed"), checkpoint.open():
+        pass
+
+
+def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path, monkeypatch):
+    monkeypatch.setattr("airflow_provider_kinetic.job.arrivals.PART", 1000)
+    content = noise("parts", 50_500)
+    (tmp_path / "source").write_bytes(content)
+    digest = manifests.sha256_of(tmp_path / "source")
+    file = manifests.File("a", len(content), digest, "", "1")
+    for seed in range(20):
+        arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, tmp_path / f"target{seed}")
+        parts = list(arrival.parts)
+        random.Random(seed).shuffle(parts)
+        threads = [threading.Thread(target=list, args=(map(arrival.fetch, parts[n::4]),)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert arrival.whole
+        assert (tmp_path / f"target{seed}").read_bytes() == content
