@@ -21,11 +21,13 @@ from typing import Any
 from airflow_provider_kinetic.job import phases, protocol
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.facts import Facts, facts_of
 from airflow_provider_kinetic.job.heartbeat import Heartbeat
 from airflow_provider_kinetic.job.hosts import ALONE, Group, Host, find_host
 from airflow_provider_kinetic.job.hosts_meeting import Meeting
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.metrics import Metrics
+from airflow_provider_kinetic.job.named import Named
 from airflow_provider_kinetic.job.notice import Notice
 from airflow_provider_kinetic.job.orbax import WithOrbax
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
@@ -69,7 +71,7 @@ class Start:
             self.spool = Path(spool) if (spool := os.environ.get(protocol.ENV_SPOOL)) else None
         else:
             self.records = Records(output_dir, os.environ.get(protocol.ENV_JOB_ID, ""), vault)
-            self.attempt = self.records.begin({})
+            self.attempt = self.records.begin(facts_of(output_dir))
         if not self.attempt.number:
             raise UnsupportedParameter(
                 "This host keeps no records, so it cannot begin a trial.",
@@ -89,7 +91,7 @@ class Start:
             self.records.end(self.attempt, report)
 
 
-class Trial(WithOrbax, AbstractContextManager["Trial"]):
+class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
     """One attempt of a trial, from :func:`trial`. Close it, or use ``with``; in a job the runner does.
 
     Of several processes each has one: all save the same steps in the same order, each its own files. Only process 0
@@ -117,6 +119,7 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
         super().__init__(Notice(os.environ), fence, saver)
         self._notice.listen()
         self._pulse = Pulse.of(os.environ, self._heartbeat.said, lambda: saver.busy)
+        self._restorer = Restorer(output_dir, self._vault)
         if host.leads:
             self._heartbeat.start()
             self._saver.later(lambda: self._shelf.sweep(self.attempt))
@@ -125,18 +128,23 @@ class Trial(WithOrbax, AbstractContextManager["Trial"]):
         self.closed = False
 
     def restore(
-        self, checkpoint: Checkpoint | None = None, *, select: Select | None = None, strict: bool = False
+        self, checkpoint: Named | None = None, *, select: Select | None = None, strict: bool = False
     ) -> AbstractContextManager[Checkpoint | None]:
-        """The last good checkpoint with its files in ``path``, a folder that is removed afterwards; None at the first
-        start. Every byte is verified; a damaged one is passed over with a warning for the one before it.
+        """The last good checkpoint with its files in ``path``, a folder that is removed afterwards; at the first start
+        the one of the task's ``restore_from``, else None. Every byte is verified; a damaged one is passed over with a
+        warning for the one before it.
 
-        :param checkpoint: this one and no other.
+        :param checkpoint: this one and no other: also of another trial, a ``KineticCheckpoint``, or a URI.
         :param select: takes a file's path and says whether to fetch it.
         :param strict: a damaged one is an error.
         :raises CheckpointCorrupt: there is none that is whole.
+        :raises ConfigurationError: what was named is none of ``save``.
         """
-        candidates = iter([checkpoint]) if checkpoint else self._shelf.saved()
-        return Restorer(self.dir, self._vault).restored(candidates, strict=strict or bool(checkpoint), select=select)
+        named = self._begins_with() if checkpoint is None else checkpoint
+        if named is None:
+            return self._restorer.restored(self._shelf.saved(), strict=strict, select=select)
+        restorer, found = self._named(named)
+        return restorer.restored([found], strict=True, select=select)
 
     @contextlib.contextmanager
     def save(self, step: int, *, wait: bool = True, **metadata: Any) -> Iterator[Path]:
