@@ -108,6 +108,11 @@ def together() -> bool:
     return bool(initialized and initialized())
 
 
+def jax_listens() -> bool:
+    """JAX has taken SIGTERM, for itself alone, and knows at which step all of its processes stop."""
+    return together() and bool(getattr(sys.modules["jax"].config, "jax_enable_preemption_service", True))
+
+
 def _of_jax() -> tuple[int, int | None] | None:
     if not together():
         return None

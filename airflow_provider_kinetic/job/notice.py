@@ -1,8 +1,8 @@
 """Being asked to stop, as the user's training loop sees it (``checkpointing`` 3.8).
 
 In a job the supervisor heard SIGTERM and left a mark with the moment of it, by a clock that nobody sets; here that mark
-is read. In a script there is no supervisor, so
-the signal is taken here, once: a second one does what it would have done before.
+is read. In a script there is no supervisor, so the signal is taken here, once: a second one does what it would have
+done before. Where JAX has taken it before, it stays with JAX, which tells all processes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.hosts import jax_listens
 from airflow_provider_kinetic.job.request import DEFAULT_GRACE
 from airflow_provider_kinetic.job.supervisor import END_AFTER
 
@@ -31,16 +32,15 @@ class Notice:
         self._grace = _seconds(environ.get(protocol.ENV_STOP_GRACE))
         self._since: float | None = None
         self._previous: Any = None
+        self.listens = False
+        """A stop will be heard."""
 
     def listen(self) -> None:
         """Outside of a job: take the next SIGTERM. Only the main thread may."""
-        if self._marker is None and threading.current_thread() is threading.main_thread():
+        self.listens = self._marker is not None or jax_listens()
+        if not self.listens and threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGTERM, self._hear) or signal.SIG_DFL
-
-    @property
-    def listens(self) -> bool:
-        """A stop will be heard."""
-        return self._marker is not None or self._previous is not None
+            self.listens = True
 
     def ignore(self) -> None:
         """SIGTERM does again what it did before, unless somebody else has taken it meanwhile."""

@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_provider_kinetic.job.checkpoints import in_parallel
 from airflow_provider_kinetic.job.heartbeat import Heartbeat
-from airflow_provider_kinetic.job.leaving import Leaving, together
+from airflow_provider_kinetic.job.hosts import jax_listens, together
+from airflow_provider_kinetic.job.leaving import Leaving
 from airflow_provider_kinetic.job.metrics import Metrics
 from airflow_provider_kinetic.job.numbers import as_number
 from airflow_provider_kinetic.job.retention import Best, Keep
@@ -85,9 +86,9 @@ class WithOrbax(Leaving):
         )
 
     def _at(self, step: int) -> bool:
-        """The training is there. Whether it must stop; together, Orbax's own policy says that."""
+        """The training is there. Whether it must stop; with JAX's own notice, Orbax's policy says that."""
         self._heartbeat.step = step
-        return self.stopping(step) and not together()
+        return self.stopping(step) and not jax_listens()
 
     def _may_save(self) -> bool:
         """Rows until now are stored first, so that whoever continues from this step has all of them."""
