@@ -10,10 +10,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import shutil
 import tempfile
 import threading
+import time
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,6 +64,10 @@ class Fence:
             )
 
 
+class NotSaved(OSError):
+    """The store was away for longer than anybody waits, or refused. The files are still on this machine."""
+
+
 @dataclass(frozen=True)
 class Draft:
     """A folder that the user has filled."""
@@ -92,6 +100,10 @@ class Saver:
         self._pending: Future[None] | None = None
         self._background = ThreadPoolExecutor(1, "kinetic-save")
         self._lock = threading.Lock()
+        self._kept: Path | None = None
+        """Folder of the last one that could not be stored."""
+        self._took: deque[float] = deque(maxlen=3)
+        """Seconds, of the last ones that were."""
 
     def continue_from(self, checkpoint: Checkpoint | None) -> None:
         """Files that it has need not be sent again. It is not needed: any trouble is passed over."""
@@ -102,8 +114,13 @@ class Saver:
             self._previous = checkpoint.uri, files
 
     @contextlib.contextmanager
-    def save(self, step: int, wait: bool, metadata: Mapping[str, Any]) -> Iterator[Draft]:
-        """With a folder to fill; what is in it at the end is saved. Nothing is when the body raises."""
+    def save(
+        self, step: int, wait: bool, metadata: Mapping[str, Any], left: Callable[[], float] = lambda: math.inf
+    ) -> Iterator[Draft]:
+        """With a folder to fill; what is in it at the end is saved. Nothing is when the body raises.
+
+        :param left: seconds until this process is ended. What would not be complete by then is not begun.
+        """
         name = Name(_step(step), self._attempt, next(self._sequence))
         folder = Path(tempfile.mkdtemp(prefix="kinetic-save-", dir=os.environ.get(ENV_TMP) or None))
         try:
@@ -115,7 +132,9 @@ class Saver:
             shutil.rmtree(folder, ignore_errors=True)
             self._given_up(name, error)
             raise
-        if wait:
+        if not self._fits(step, left()):
+            shutil.rmtree(folder, ignore_errors=True)
+        elif wait:
             self._finish(draft)
         else:
             self._pending = self._background.submit(self._finish, draft)
@@ -142,14 +161,39 @@ class Saver:
         self.wait()
 
     def _finish(self, draft: Draft) -> None:
+        begun = time.monotonic()
         try:
             with self._lock:
                 self._save(draft)
         except BaseException as error:
             self._given_up(draft.name, error)
-            raise
-        finally:
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                self._keep(draft.folder)
+                raise NotSaved(
+                    f"The checkpoint of step {draft.name.step} is not saved: {error}. "
+                    f"Its files stay in {draft.folder} until another one is."
+                ) from error
             shutil.rmtree(draft.folder, ignore_errors=True)
+            raise
+        self._took.append(time.monotonic() - begun)
+        self._keep(draft.folder)
+        self._keep(None)
+
+    def _keep(self, folder: Path | None) -> None:
+        former, self._kept = self._kept, folder
+        if former is not None:
+            shutil.rmtree(former, ignore_errors=True)
+
+    def _fits(self, step: int, left: float) -> bool:
+        """Whether there is time for another one. One hiccup of the store does not count."""
+        needed = min(self._took, default=0.0)
+        if needed > left:
+            warnings.warn(
+                f"Step {step} is not saved: {left:.1f} s are left, and a checkpoint takes {needed:.1f} s. "
+                "Training goes on from the one before.",
+                stacklevel=6,
+            )
+        return needed <= left
 
     def _save(self, draft: Draft) -> None:
         files = self._send(draft)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -154,6 +155,10 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         :param wait: False: send in the background; an error there is raised by the next ``save``, ``wait`` or
             ``close``. One is on its way at a time.
         :param metadata: numbers, texts, lists and mappings; ``best`` and retention look at numbers.
+        After a stop was asked for, what would not be complete in time is not sent, with a warning.
+
+        :raises NotSaved: an OSError: the store was away for minutes, or refused. It names the folder that still has
+            the files, until another checkpoint is complete.
         :raises Superseded: a newer attempt has begun.
         """
         with self.draft(step, metadata, wait) as draft:
@@ -166,9 +171,13 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
             self._continues = True
             self._saver.continue_from(next(self._shelf.saved(), None))
         self.look()
-        with self._saver.save(step, wait, metadata) as draft:
+        with self._saver.save(step, wait, metadata, self._time) as draft:
             yield draft
         self._heartbeat.step = step
+
+    def _time(self) -> float:
+        """For a checkpoint. Of several processes none may leave one out: the others count on it."""
+        return self.time_left if self.processes == 1 else math.inf
 
     def log(self, metrics: Mapping[str, Any], *, step: int, group: str = "train") -> None:
         """Remember a row; it is in the store within seconds, and before the next checkpoint is complete.

@@ -273,6 +273,7 @@ def test_passing_trouble_is_not_noticed(place, gcs, kind):
         gcs.fail(kind, times=2)
         with trial.save(step) as folder:
             write(folder, {"state": noise("same", 400_000), "small": b"1"})
+    gcs.faults.clear()
     gcs.fail(kind, times=2)
     with place.begin().restore() as found:
         assert found.step == 2
