@@ -316,4 +316,5 @@ def _report(error: BaseException | None) -> Report:
 @atexit.register
 def _at_exit() -> None:
     """Of scripts that do not close: an exception that ended the interpreter is still known."""
-    close_all(getattr(sys, "last_value", None))
+    with contextlib.suppress(Preempted):
+        close_all(getattr(sys, "last_value", None))
