@@ -158,6 +158,7 @@ def state(call: Call) -> httpx.Response:
     if row.state == "deferred":
         row.trigger, row.next_method, row.next_kwargs = body, body["next_method"], body["next_kwargs"]
     else:
+        row.ending = body
         row.forget_deferral()
     return httpx.Response(NO_CONTENT)
 

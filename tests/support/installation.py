@@ -53,6 +53,8 @@ class TaskRow:
     next_kwargs: dict[str, Any] | None = None
     trigger: dict[str, Any] | None = None
     """The DeferTask message of the worker, while deferred."""
+    ending: dict[str, Any] = field(default_factory=dict)
+    """What the worker said when the last try ended: events of assets, delay of a retry."""
 
     @property
     def should_retry(self) -> bool:
