@@ -28,10 +28,13 @@ class Leaving:
         """It ends because it was told to, whatever its code returns."""
 
     def stopping(self, step: int | None = None) -> bool:
+        self.asked_at: int | None = None
+        """Step of the last question: who asks at every step gets on."""
         """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
 
         With ``jax.distributed`` call it with every step on every host: all get the same answer.
         """
+        self.asked_at = step
         if together() and step is not None:
             self._said = self._said or agreed(step)
         else:

@@ -119,7 +119,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         saver = ShardedSaver(group, *saving) if group else Saver(*saving)
         super().__init__(Notice(os.environ), fence, saver)
         self._notice.listen()
-        self._pulse = Pulse.of(os.environ, self._heartbeat.said, lambda: saver.busy)
+        self._pulse = Pulse.of(os.environ, lambda: (self._heartbeat.said(), self.asked_at), lambda: saver.busy)
         self._restorer = Restorer(output_dir, self._vault)
         if host.leads:
             self._heartbeat.start()

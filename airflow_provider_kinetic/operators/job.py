@@ -78,8 +78,8 @@ class KineticJobOperator(ImageWaiter):
     :param startup_timeout: longest time from submit to first start.
     :param run_timeout: longest time from the first start on, over all attempts.
     :param stop_grace: time between SIGTERM and SIGKILL.
-    :param stall_timeout: longest time between two signs that the function gets on: a step logged or saved with
-        ``job.trial()``, or progress. After that it is ended, and a retry resumes. None: nobody looks.
+    :param stall_timeout: longest time between two signs that the function gets on: a new step that it logs, saves or
+        asks ``stopping`` about, or progress. After that it is ended, and a retry resumes. None: nobody looks.
     :param max_preemptions: how often the machine may be taken away within one Airflow try.
     :param labels: labels of the job's objects, for cost reports (templated).
     :param service_account: Kubernetes service account of the job (templated). None: the connection's, else ``kinetic``

@@ -103,6 +103,8 @@ def getting_on(how):
             trial.progress(min(1.0, step / 100))
         elif how == "status":
             trial.status(f"batch {step}")
+        elif how == "stopping":
+            trial.stopping(step)
         else:
             with trial.save(step):
                 pass
@@ -111,7 +113,7 @@ def getting_on(how):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("how", ["log", "progress", "status", "save"])
+@pytest.mark.parametrize("how", ["log", "progress", "status", "save", "stopping"])
 def test_whatever_says_that_it_gets_on(job, how, by_value):
     assert ended(job, by_value(getting_on), how).code == 0
 
