@@ -26,10 +26,10 @@ class Leaving:
         """It was told to end; an interpreter that ends by ``SystemExit`` does not say so."""
         self.acknowledged = False
         """It ends because it was told to, whatever its code returns."""
-
-    def stopping(self, step: int | None = None) -> bool:
         self.asked_at: int | None = None
         """Step of the last question: who asks at every step gets on."""
+
+    def stopping(self, step: int | None = None) -> bool:
         """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
 
         With ``jax.distributed`` call it with every step on every host: all get the same answer.
