@@ -43,7 +43,11 @@ class TrialLayout:
 
     def stop_notice(self, number: int, process: int = 0) -> str:
         """Exists from the moment this attempt was asked to stop, on the machine of that process."""
-        return f"{self.records}/preempt/a{number:04d}-p{process}.json"
+        return f"{self.stop_notices(number)}{process}.json"
+
+    def stop_notices(self, number: int) -> str:
+        """Prefix of the notices of all processes."""
+        return f"{self.records}/preempt/a{number:04d}-p"
 
     @property
     def meetings(self) -> str:

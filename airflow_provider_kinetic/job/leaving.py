@@ -1,13 +1,16 @@
 """When to save and leave: what a training loop asks, and what follows from the answer (``checkpointing`` 3.8).
 
-Where several processes compute together with JAX, they must leave at the same step, and only JAX knows which.
+Where several processes compute together they must leave at the same step: JAX knows which, or a collective of the
+user's, or they agree through the store.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from importlib import import_module
 
+from airflow_provider_kinetic.job.hosts import jax_listens
+from airflow_provider_kinetic.job.hosts_stop import Agreement
 from airflow_provider_kinetic.job.notice import Notice
 from airflow_provider_kinetic.job.saving import Fence, Saver
 from airflow_provider_kinetic.model.errors import Preempted
@@ -16,27 +19,39 @@ from airflow_provider_kinetic.model.errors import Preempted
 class Leaving:
     """The part of a trial that is about its end."""
 
+    _agreement: Agreement | None = None
+    """Of several processes."""
+
     def __init__(self, notice: Notice, fence: Fence, saver: Saver) -> None:
         self._notice = notice
         self._fence = fence
         self._saver = saver
         self._said: bool | None = None
         """The last answer; None before the first."""
+        self.asked_at: int | None = None
+        """Step of the last question: who asks at every step gets on."""
         self._left = False
         """It was told to end; an interpreter that ends by ``SystemExit`` does not say so."""
         self.acknowledged = False
         """It ends because it was told to, whatever its code returns."""
-        self.asked_at: int | None = None
-        """Step of the last question: who asks at every step gets on."""
 
-    def stopping(self, step: int | None = None) -> bool:
+    def stopping(self, step: int | None = None, *, agree: Callable[[bool], bool] | None = None) -> bool:
         """Whether to save and leave now: this attempt was asked to stop, or a newer one has begun.
 
-        With ``jax.distributed`` call it with every step on every host: all get the same answer.
+        Of several processes each calls it with the same steps, and all get the same answer: at once with
+        ``jax.distributed``, else some seconds later through the store.
+
+        :param agree: a collective of your own, such as a maximum over all processes: takes whether this machine must
+            stop, gives whether any must. It is called by every call of this.
+        :raises ValueError: of several processes, without a step.
         """
         self.asked_at = step
-        if together() and step is not None:
+        if agree is not None:
+            self._said = bool(agree(bool(self._said) or self._notice.heard()))
+        elif jax_listens() and step is not None:
             self._said = self._said or agreed(step)
+        elif self._agreement is not None:
+            self._said = self._said or self._agreement.reached(step)
         else:
             self._said = self._notice.heard()
         return self._said or self._fence.fallen
@@ -69,7 +84,7 @@ class Leaving:
         if self._fence.fallen:
             self._fence.check()
         if self._said is None:
-            self._said = not together() and self._notice.heard()
+            self._said = self._alone and self._notice.heard()
         if self._said:
             self._saver.wait()
             self._left = True
@@ -81,15 +96,12 @@ class Leaving:
 
     def look(self) -> None:
         """A save has begun: who was asked to stop before may leave after it."""
-        if not together():
+        if self._alone:
             self._said = self._notice.heard()
 
-
-def together() -> bool:
-    """Several processes compute together with JAX."""
-    jax = sys.modules.get("jax")
-    initialized = getattr(getattr(jax, "distributed", None), "is_initialized", None)
-    return bool(initialized and initialized())
+    @property
+    def _alone(self) -> bool:
+        return self._agreement is None and not jax_listens()
 
 
 def agreed(step: int) -> bool:

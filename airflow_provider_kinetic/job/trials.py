@@ -14,7 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +26,8 @@ from airflow_provider_kinetic.job.facts import Facts, facts_of
 from airflow_provider_kinetic.job.heartbeat import Heartbeat
 from airflow_provider_kinetic.job.hosts import ALONE, Group, Host, find_host
 from airflow_provider_kinetic.job.hosts_meeting import Meeting
+from airflow_provider_kinetic.job.hosts_restoring import GroupRestorer
+from airflow_provider_kinetic.job.hosts_stop import Agreement
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.metrics import Metrics
 from airflow_provider_kinetic.job.named import Named
@@ -121,6 +123,11 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         self._notice.listen()
         self._pulse = Pulse.of(os.environ, lambda: (self._heartbeat.said(), self.asked_at), lambda: saver.busy)
         self._restorer = Restorer(output_dir, self._vault)
+        self._until_closed = contextlib.ExitStack()
+        if group:
+            self._restorer = self._until_closed.enter_context(closing(GroupRestorer(output_dir, self._vault, group)))
+            agreement = Agreement(self._vault, layout, group, self._notice.heard, fence.holds)
+            self._agreement = self._until_closed.enter_context(closing(agreement))
         if host.leads:
             self._heartbeat.start()
             self._saver.later(lambda: self._shelf.sweep(self.attempt))
@@ -234,6 +241,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
             finally:
                 self._metrics.close()
                 self._heartbeat.close()
+                self._until_closed.close()
                 if self._pulse is not None:
                     self._pulse.close()
         except BaseException as failure:
