@@ -6,6 +6,7 @@ What differs is fetched once more: bytes that changed on the way must not send a
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from airflow_provider_kinetic.job import manifests
 from airflow_provider_kinetic.job.arrivals import Arrival
-from airflow_provider_kinetic.job.checkpoints import Checkpoint, at, in_parallel
+from airflow_provider_kinetic.job.checkpoints import KINETIC, Checkpoint, at, in_parallel
 from airflow_provider_kinetic.job.manifests import File
 from airflow_provider_kinetic.job.saving import ENV_TMP
 from airflow_provider_kinetic.job.storage import ObjectDamaged, ObjectMissing
@@ -24,6 +25,8 @@ from airflow_provider_kinetic.job.vaults import Vault, below, open_vault
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
 Select = Callable[[str], bool]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Restorer:
@@ -49,7 +52,8 @@ class Restorer:
     def download(self, checkpoint: Checkpoint, folder: Path, select: Select | None = None) -> Path:
         """Fetch into ``folder``; files whose path ``select`` refuses are left out.
 
-        :raises CheckpointCorrupt: a file is gone or changed.
+        :raises CheckpointCorrupt: a file is gone or changed, or the whole checkpoint was deleted.
+        :raises OSError: it does not fit on this disk, or the store is away.
         """
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -62,10 +66,26 @@ class Restorer:
                     f"{changed[0].path} has changed: it has not the {changed[0].size} bytes that were saved"
                 )
         except ObjectMissing as error:
-            raise _corrupt(checkpoint, f"{error} is gone") from error
+            raise self._missing(checkpoint, error) from error
         except (ObjectDamaged, ValueError) as error:
             raise _corrupt(checkpoint, str(error)) from error
+        except OSError as error:
+            if error.errno in FULL:
+                raise _too_large(checkpoint, folder, error) from error
+            raise
         return folder
+
+    def _missing(self, checkpoint: Checkpoint, what: ObjectMissing) -> CheckpointCorrupt:
+        if not self._deleted(checkpoint):
+            return _corrupt(checkpoint, f"{what} is gone")
+        return CheckpointCorrupt(
+            f"The checkpoint of step {checkpoint.step}, {checkpoint.uri}, was deleted.",
+            advice="Pin what must stay, or keep more with `keep=`.",
+        )
+
+    def _deleted(self, checkpoint: Checkpoint) -> bool:
+        """Deliberately, by retention or somebody else, since it was listed: the record goes before the files."""
+        return checkpoint.kind == KINETIC and self._vault.entry(checkpoint.layout.commit(checkpoint.name)) is None
 
     def _first(
         self, candidates: Iterable[Checkpoint], folder: Path, strict: bool, select: Select | None
@@ -77,9 +97,10 @@ class Restorer:
             except CheckpointCorrupt as error:
                 if strict:
                     raise
-                warnings.warn(f"{error.summary} The one before it is tried.", stacklevel=4)
                 shutil.rmtree(folder / str(number), ignore_errors=True)
-                failure = failure or error
+                if not self._deleted(checkpoint):
+                    warnings.warn(f"{error.summary} The one before it is tried.", stacklevel=4)
+                    failure = failure or error
         if failure is not None:
             raise failure
         return None
@@ -99,6 +120,11 @@ class Restorer:
             arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target))
         in_parallel(lambda part: part[0].fetch(part[1]), [(each, start) for each in arriving for start in each.parts])
         return [each.file for each in arriving if not each.whole]
+
+
+def _too_large(checkpoint: Checkpoint, folder: Path, error: OSError) -> OSError:
+    text = f"{error.strerror}: the checkpoint of step {checkpoint.step} has {checkpoint.bytes} bytes and is fetched to"
+    return OSError(error.errno, f"{text} {folder}; the environment variable {ENV_TMP} names a folder on another disk")
 
 
 def _corrupt(checkpoint: Checkpoint, what: str) -> CheckpointCorrupt:

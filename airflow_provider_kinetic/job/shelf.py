@@ -35,8 +35,14 @@ class Shelf:
         self._commits.add(name, checkpoint)
 
     def saved(self) -> Iterator[Checkpoint]:
-        """Ours, last one first; each is read when it is asked for."""
-        return self._commits.newest(self._visible())
+        """Ours, last one first; each is read when it is asked for.
+
+        Then those that were saved meanwhile: whoever reads slowly may find that retention was faster.
+        """
+        told: set[Name] = set()
+        while fresh := [name for name in self._visible() if name not in told]:
+            told.update(fresh)
+            yield from self._commits.newest(fresh)
 
     def all(self) -> list[Checkpoint]:
         """Ours and Orbax's, by step."""
