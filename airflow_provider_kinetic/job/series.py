@@ -178,9 +178,19 @@ def stream_rows(vault: Vault, layout: TrialLayout, starts: dict[int, Mapping[str
     source = Segments(vault, layout, starts)
     segments = source.look()
     written: dict[int, list[bytes]] = {}
-    for attempt, _, data in segments:
-        written.setdefault(attempt, []).append(data)
+    for attempt, name, data in segments:
+        before = written.setdefault(attempt, [])
+        before.append(_missing(data, before) if "/rest-" in name else data)
     return followed(source.lineage, written)
+
+
+def _missing(rest: bytes, written: Sequence[bytes]) -> bytes:
+    """Lines that the worker's supervisor sent for it, without those that the worker has sent itself after all."""
+    lines = dict.fromkeys(rest.splitlines(keepends=True))
+    for data in written:
+        for line in data.splitlines(keepends=True):
+            lines.pop(line, None)
+    return b"".join(lines)
 
 
 def followed(lineage: Lineage, written: Mapping[int, Sequence[bytes]]) -> Iterator[Row]:
