@@ -90,8 +90,12 @@ class Start:
             raise
 
     def end(self, report: Report) -> None:
+        """A record that cannot be written is a warning: the training is worth more, or has ended by another error."""
         if self.records is not None:
-            self.records.end(self.attempt, report)
+            try:
+                self.records.end(self.attempt, report)
+            except Exception as error:
+                warnings.warn(f"The end of this attempt could not be recorded: {error}", stacklevel=4)
 
 
 class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
