@@ -91,11 +91,45 @@ ARG_KEEP = _arg(
     ("--keep",), help="Keep the N newest of each category (default: 1)", type=_not_negative, default=1, metavar="N"
 )
 
+ARG_TRIAL = _arg(
+    ("trial",),
+    help="Output directory (gs://…, /folder, ./folder), id of a job (job-…), or DAG_ID/TASK_ID/RUN_ID",
+    metavar="TRIAL",
+)
+ARG_MAP_INDEX = _arg(("--map-index",), help="Which of a mapped task, with DAG_ID/TASK_ID/RUN_ID", type=int, metavar="N")
+ARG_CHECKPOINT = _arg(
+    ("checkpoint",),
+    help="Name, step, latest, best:loss or best:accuracy:max",
+    metavar="CHECKPOINT",
+)
+ARG_DESTINATION = _arg(
+    ("destination",), help="A folder that is not there yet, or an empty place in the store (gs://…)", metavar="TO"
+)
+ARG_KEEP_LATEST = _arg(("--keep-latest",), help="The N last ones (default: 2)", type=_positive, default=2, metavar="N")
+ARG_KEEP_BEST = _arg(("--keep-best",), help="The best by this metadata: loss, accuracy:max", metavar="METRIC[:max]")
+ARG_KEEP_EVERY = _arg(("--keep-every",), help="The first of each N steps", type=_positive, metavar="N")
+ARG_CHECKPOINT_AGE = _arg(
+    ("--older-than",), help="Younger ones stay: 30m, 12h, 7d (default: no limit)", type=duration, metavar="AGE"
+)
+ARG_FORCE_PRUNE = _arg(("--force",), help="Also if the trial may still be running", action="store_true")
+ARG_METRIC = _arg(("--metric",), help="Only this one; may be repeated", action="append", metavar="NAME")
+ARG_GROUP = _arg(("--group",), help="Only of this group, such as train", metavar="NAME")
+ARG_CSV = _arg(("--csv",), help="All rows as CSV", action="store_true")
+ARG_TENSORBOARD = _arg(("--tensorboard",), help="Write event files for TensorBoard into this folder", metavar="DIR")
+
 _OF_ONE_JOB = (ARG_JOB, ARG_CONN_ID)
+_OF_ONE_TRIAL = (ARG_TRIAL, ARG_MAP_INDEX, ARG_CONN_ID)
 
 
-def _command(name: str, help: str, *args: Arg, module: str = "jobs", description: str | None = None) -> ActionCommand:
-    implementation = f"airflow_provider_kinetic.cli.{module}.{name}"
+def _command(
+    name: str,
+    help: str,
+    *args: Arg,
+    module: str = "jobs",
+    function: str | None = None,
+    description: str | None = None,
+) -> ActionCommand:
+    implementation = f"airflow_provider_kinetic.cli.{module}.{function or name}"
     return ActionCommand(
         name=name, help=help, func=lazy_load_command(implementation), args=(*args, ARG_VERBOSE), description=description
     )
@@ -135,6 +169,13 @@ def get_kinetic_cli_commands() -> list[GroupCommand]:
     groups = [
         GroupCommand(name="jobs", help="Look at jobs and act on them", subcommands=jobs),
         GroupCommand(name="images", help="Images that were built for jobs", subcommands=_images()),
+        GroupCommand(name="checkpoints", help="What trials have saved", subcommands=_checkpoints()),
+        _command(
+            "metrics",
+            "What a trial has logged, over all its attempts",
+            *(ARG_TRIAL, ARG_METRIC, ARG_GROUP, ARG_CSV, ARG_TENSORBOARD, ARG_MAP_INDEX, ARG_CONN_ID, ARG_OUTPUT),
+            module="metrics",
+        ),
         gc,
     ]
     return [GroupCommand(name="kinetic", help="Jobs of Kinetic", subcommands=groups)]
@@ -154,6 +195,32 @@ def _images() -> tuple[ActionCommand, ...]:
             "prune",
             "Remove images that are old and that no job uses",
             *(ARG_CONN_ID, ARG_DRY_RUN, ARG_IMAGE_AGE, ARG_KEEP, ARG_OUTPUT),
+            module=module,
+        ),
+    )
+
+
+def _checkpoints() -> tuple[ActionCommand, ...]:
+    module = "checkpoints"
+    of_one = (ARG_TRIAL, ARG_CHECKPOINT, ARG_MAP_INDEX, ARG_CONN_ID)
+    keeping = (ARG_KEEP_LATEST, ARG_KEEP_BEST, ARG_KEEP_EVERY, ARG_CHECKPOINT_AGE)
+    return (
+        _command("list", "The checkpoints of a trial, by step", *_OF_ONE_TRIAL, ARG_OUTPUT, module=module),
+        _command("show", "One checkpoint", *of_one, ARG_OUTPUT, module=module, function="show_"),
+        _command("pin", "Keep a checkpoint whatever retention says", *of_one, module=module),
+        _command("unpin", "Leave a checkpoint to retention again", *of_one, module=module),
+        _command(
+            "prune",
+            "Remove checkpoints of a trial that is over",
+            *(*_OF_ONE_TRIAL, *keeping, ARG_DRY_RUN, ARG_FORCE_PRUNE, ARG_OUTPUT),
+            module=module,
+            description="What is kept is the union of the options; never removed are the last one and those that are "
+            "pinned. What crashes left half saved or half deleted is removed too.",
+        ),
+        _command(
+            "copy",
+            "A checkpoint as a folder of its own, verified",
+            *(ARG_TRIAL, ARG_CHECKPOINT, ARG_DESTINATION, ARG_MAP_INDEX, ARG_CONN_ID),
             module=module,
         ),
     )

@@ -19,6 +19,7 @@ from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.numbers import as_number
 from airflow_provider_kinetic.job.series import Row, read_rows
+from airflow_provider_kinetic.job.storage import Storage
 from airflow_provider_kinetic.job.vaults import as_uri, below, open_vault
 
 FILE = "events.out.tfevents.0000000000.kinetic"
@@ -42,17 +43,21 @@ def export_tensorboard(
         stored: up to ten seconds old.
     :returns: how many values of each group.
     """
-    source = as_uri(trial or os.environ.get(protocol.ENV_OUTPUT_DIR) or "kinetic-output")
+    source, target = as_uri(trial or os.environ.get(protocol.ENV_OUTPUT_DIR) or "kinetic-output"), as_uri(directory)
+    return write_events(open_vault(target), target, read_rows(open_vault(source), TrialLayout(source)))
+
+
+def write_events(storage: Storage, target: str, rows: Iterable[Row]) -> dict[str, int]:
+    """As :func:`export_tensorboard`, of these rows, below a URI."""
     groups: dict[str, list[Row]] = {}
-    for row in read_rows(open_vault(source), TrialLayout(source)):
+    for row in rows:
         groups.setdefault(row.group, []).append(row)
-    target = as_uri(directory)
-    vault, counts = open_vault(target), {}
-    for group, rows in groups.items():
-        found = list(events(rows))
+    counts = {}
+    for group, members in groups.items():
+        found = list(events(members))
         counts[group] = sum(count for _, count in found)
-        content = _record(_first(rows)) + b"".join(record for record, _ in found)
-        vault.write(below(target, f"{_folder(group)}/{FILE}"), content)
+        content = _record(_first(members)) + b"".join(record for record, _ in found)
+        storage.write(below(target, f"{_folder(group)}/{FILE}"), content)
     return counts
 
 

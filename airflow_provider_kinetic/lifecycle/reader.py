@@ -35,7 +35,7 @@ class View:
     reader: TrialReader
 
     def state(self) -> TrialState:
-        return state_of(self.listing, self._attempts, self.reader.summary())
+        return state_of(self.listing, self._attempts, self.reader.summary() if self.listing.has_metrics else {})
 
     def attempts(self) -> list[AttemptInfo]:
         return list(self._attempts)

@@ -66,6 +66,10 @@ class Listing:
                 found.setdefault(name, []).append(self.infos[uri])
         return found
 
+    @property
+    def has_metrics(self) -> bool:
+        return any(uri.startswith(self.layout.metrics) for uri in self.infos)
+
     def saved(self, name: str) -> float | None:
         """When a checkpoint, of ours or Orbax's, was complete."""
         record = self.infos.get(self.layout.commit(name))
