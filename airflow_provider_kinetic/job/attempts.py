@@ -55,7 +55,8 @@ class Records:
         self.layout = TrialLayout(output_dir)
         self.storage = storage or open_storage(output_dir)
         self.job_id = job_id
-        self._starts: dict[int, Mapping[str, Any]] = {}
+        self.starts: dict[int, Mapping[str, Any]] = {}
+        """Start records that were read."""
 
     def begin(self, trial: Mapping[str, Any], host_index: int = 0) -> Attempt:
         """Take the next number; every record says whose start it was and with which arguments.
@@ -66,7 +67,7 @@ class Records:
         """
         nonce = os.urandom(16).hex()
         while True:
-            seen = survey(self.storage, self.layout, self._starts)
+            seen = survey(self.storage, self.layout, self.starts)
             if not seen.starts:
                 self._create(self.layout.trial, {"created": now(), **trial})
             number = max(seen.starts, default=0) + 1
@@ -84,11 +85,11 @@ class Records:
                 "parent": _parent(others, checkpoint, seen.commits, self._saved(checkpoint)),
             }
             if not self._create(self.layout.attempt(number), record):
-                self._starts.setdefault(number, {})
+                self.starts.setdefault(number, {})
                 continue
             if names_of(self.storage.list(self.layout.commits)) <= seen.commits:
                 return Attempt(number, self._earlier(others), checkpoint)
-            self._starts[number] = record
+            self.starts[number] = record
 
     def _newest(self, seen: Survey) -> Checkpoint | None:
         """Ours or Orbax's, whichever is further."""
@@ -118,7 +119,7 @@ class Records:
 
     def end(self, attempt: Attempt, report: Report) -> None:
         """The end record; who finds one keeps it."""
-        checkpoint = self._newest(survey(self.storage, self.layout, self._starts))
+        checkpoint = self._newest(survey(self.storage, self.layout, self.starts))
         self._create(
             self.layout.attempt_end(attempt.number),
             {

@@ -117,7 +117,8 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         layout, group = TrialLayout(output_dir), self._start.group
         fence = Fence(self._vault, layout, self.attempt)
         newest = fence.holds if host.leads else _never
-        starts: dict[int, Mapping[str, Any]] = {self.attempt: {}}
+        starts = self._start.records.starts if self._start.records else {}
+        starts.setdefault(self.attempt, {})  # a listing may not show it yet
         self._shelf = Shelf(self._vault, layout, fence, keep, starts)
         self._metrics = Metrics(self._vault, layout, self.attempt, newest, starts, self._start.spool, self.process)
         self._heartbeat = Heartbeat(self._vault, layout, self.attempt, newest)
