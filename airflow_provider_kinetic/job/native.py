@@ -1,6 +1,8 @@
 """The steps of an Orbax ``CheckpointManager`` that works in the trial's folder, as checkpoints beside ours.
 
 They are only looked at: retention, deletions and what clears up behind a crash are Orbax's own (``checkpointing`` 3.9).
+The other way round, Orbax leaves names like ours alone, but for one case: with ``cleanup_tmp_directories`` it deletes
+every folder in Cloud Storage that has no mark of success. So ours have one.
 """
 
 from __future__ import annotations
@@ -49,11 +51,11 @@ class NativeSteps:
             metadata = {**_mapping(said.get("custom_metadata")), **self._read(uri, METRICS, files)}
             saved = said.get("commit_timestamp_nsecs") or said.get("init_timestamp_nsecs") or last.updated
             self._known[key] = _utc(saved), as_json(metadata)
-        created, metadata = self._known[key]
+        created, about = self._known[key]
         return Checkpoint(
             step,
             uri,
-            metadata=metadata,
+            metadata=about,
             bytes=sum(entry.size for entry in files.values()),
             files=len(files),
             created=created,

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.manifests import File
 from airflow_provider_kinetic.job.numbers import as_json
+from airflow_provider_kinetic.job.steps import MARKER
 from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
 from airflow_provider_kinetic.job.vaults import Vault, below
 from airflow_provider_kinetic.model.errors import Superseded
@@ -208,12 +210,17 @@ class Saver:
         describe(draft)
 
     def _send(self, draft: Draft) -> list[File]:
-        """All files of the folder are in the store."""
+        """All files of the folder are in the store.
+
+        Beside them is Orbax's mark: an Orbax manager that is told to clear up deletes what has none (``native``).
+        """
         folder = self._layout.data(str(draft.name))
         found = [(path, file, file.stat().st_size) for path, file in manifests.files_in(draft.folder)]
         manifests.check([path for path, _, _ in found])
         found.sort(key=lambda each: -each[2])
-        return in_parallel(lambda each: self._store(folder, *each), found)
+        send: list[Callable[[], File]] = [partial(self._store, folder, *each) for each in found]
+        marks = [] if folder.startswith("file://") else [partial(self._vault.write, f"{folder}/{MARKER}", b"")]
+        return in_parallel(lambda call: call(), [*marks, *send])[len(marks) :]
 
     def _complete(self, draft: Draft, files: Sequence[File]) -> None:
         """Files in the store become a checkpoint."""
