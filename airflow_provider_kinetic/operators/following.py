@@ -69,13 +69,16 @@ class JobFollower(Interruptible):
         :param status: a final one that is known already.
         :param pending: what the job still waits for before there is one.
         """
+        from airflow_provider_kinetic.operators.training import tell
+
         try:
             outcome = self._outcome(context, handle, status, pending)
-        except AirflowTaskTimeout:
+        except AirflowTaskTimeout as error:
             self._followed = None
-            if self.cancels(handle):
-                hook = self._hook or KineticHook.of(handle, self.kinetic_conn_id)
+            hook = self._hook or KineticHook.of(handle, self.kinetic_conn_id)
+            if cancelled := self.cancels(handle):
                 hook.cancel(handle, by="execution_timeout")
+            tell(self, context, hook, handle, error, over=cancelled)
             raise
         return self._conclude(context, handle, outcome)
 

@@ -25,7 +25,8 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
     """Run a function as a Kinetic job and hand on what it returns.
 
     A small JSON-able value becomes the XCom; anything else a reference that ``load_result`` opens. XCom also gets
-    ``job_id``, ``result_uri``, ``output_dir`` and ``kinetic_job`` (the handle), all of them at submit.
+    ``job_id``, ``result_uri``, ``output_dir`` and ``kinetic_job`` (the handle), all of them at submit; after a job that
+    used ``job.trial()``, however it ended, ``kinetic_trial`` and ``kinetic_checkpoint`` (a ``KineticCheckpoint``).
 
     A retry follows the job of the try before, or collects its result; a clear runs the function again.
 

@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.job.layout import TrialLayout
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 XCOM_TRIAL = "kinetic_trial"
 XCOM_CHECKPOINT = "kinetic_checkpoint"
+
+R = TypeVar("R")
 
 PATIENCE = 30.0
 """Seconds that all of it may take."""
@@ -90,12 +92,30 @@ def tell(
     context: Context,
     hook: KineticHook,
     handle: JobHandle,
-    error: Exception | None,
+    error: BaseException | None,
     over: bool = True,
 ) -> None:
     """Tell the log and XCom; of a failure also ``error``, of a success also the assets that the task makes."""
+    from airflow.sdk.exceptions import AirflowTaskTimeout
+
     if not handle.ours or not handle.output_dir:
         return
+    try:
+        _tell(operator, context, hook, handle, error, over)
+    except AirflowTaskTimeout:
+        if error is None:
+            raise
+        _tell(operator, context, hook, handle, error, over)  # the task fails already, and its clock rings once
+
+
+def _tell(
+    operator: Telling,
+    context: Context,
+    hook: KineticHook,
+    handle: JobHandle,
+    error: BaseException | None,
+    over: bool,
+) -> None:
     try:
         training = within(PATIENCE, lambda: training_of(hook, handle, over))
         if not training.begun:
@@ -121,9 +141,9 @@ def training_of(hook: KineticHook, handle: JobHandle, over: bool) -> Training:
     return Training(output_dir, view.state(), latest, over)
 
 
-def within(seconds: float, look: Callable[[], Training]) -> Training:
+def within(seconds: float, look: Callable[[], R]) -> R:
     """:raises TimeoutError: it took longer, and goes on in the background."""
-    answers: list[Training] = []
+    answers: list[R] = []
     failures: list[Exception] = []
 
     def run() -> None:
@@ -149,7 +169,7 @@ def _push(context: Context, training: Training) -> None:
         ti.xcom_push(key=XCOM_CHECKPOINT, value=training.latest)
 
 
-def _add(error: Exception, training: Training) -> None:
+def _add(error: BaseException, training: Training) -> None:
     """To the first line of what people read; the job's last output follows."""
     from airflow_provider_kinetic.model.errors import ConfigurationError, KineticError
 
@@ -170,13 +190,13 @@ def _announce(operator: Telling, context: Context, hook: KineticHook, training: 
     if not assets or training.latest is None:
         return
     checkpoint = training.latest
-    if checkpoint.kind == "kinetic":
-        layout, _, name = checkpoint.uri.rpartition("/checkpoints/")
-        hook.ports.store.write(TrialLayout(layout).pin(name), b"")
     for asset in assets:
         extra = context["outlet_events"][asset].extra
         extra.setdefault(XCOM_CHECKPOINT, checkpoint.serialize())
         extra.setdefault(XCOM_TRIAL, training.facts())
+    if checkpoint.kind == "kinetic":
+        layout, _, name = checkpoint.uri.rpartition("/checkpoints/")
+        within(PATIENCE, lambda: hook.ports.store.write(TrialLayout(layout).pin(name), b""))
 
 
 def masked(value: Any) -> Any:

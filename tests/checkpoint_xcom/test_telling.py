@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,16 @@ def test_of_a_job_that_passed_its_deadline(train):
     assert isinstance(result.error, JobTimeout)
     assert LINE in result.error.summary
     assert result.xcoms["kinetic_checkpoint"].step == 3
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
+def test_of_a_task_that_passed_its_deadline(train, deferrable):
+    result = train("sleep", execution_timeout=timedelta(seconds=5), deferrable=deferrable)
+
+    assert result.state == "failed"
+    assert result.xcoms["kinetic_checkpoint"].step == 3
+    assert any(LINE in line for line in result.log)
 
 
 STALLING = """
