@@ -100,6 +100,8 @@ class GroupRestorer(Restorer):
             if lacking is None:
                 yield checkpoint
                 return
+            if self._deleted(checkpoint):
+                continue
             text = f"The checkpoint of step {checkpoint.step}, {checkpoint.uri}, is damaged: {lacking}."
             warnings.warn(f"{text} The one before it is tried.", stacklevel=4)
             failure = failure or CheckpointCorrupt(

@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airflow_provider_kinetic.job import manifests, protocol
-from airflow_provider_kinetic.job.checkpoints import in_parallel, names_of, read_record
+from airflow_provider_kinetic.job.checkpoints import in_parallel, read_record
 from airflow_provider_kinetic.job.hosts import Group, patience, pauses
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.lineage import Name
@@ -60,10 +60,6 @@ class ShardedSaver(Saver):
     def _describe(self, draft: Draft) -> None:
         refuse_ours(draft)
 
-    def _fits(self, step: int, left: float) -> bool:
-        """Whoever was asked to stop must not leave out alone what all others save."""
-        return True
-
     def _save(self, draft: Draft) -> None:
         process = self._group.host.process
         files = [replace(file, host=process) for file in self._send(draft)]
@@ -97,10 +93,11 @@ class ShardedSaver(Saver):
         self._complete(draft, files)
         self.later(lambda: self._clear(draft.name))
 
-    def _parts(self, name: Name) -> Iterator[Part]:
-        """Of the others; all are there before the first is given.
+    def _parts(self, name: Name) -> list[Part]:
+        """Of all others.
 
-        :raises TimeoutError: some are not.
+        :raises TimeoutError: some did not come.
+        :raises RuntimeError: some could not be made.
         """
         records: dict[int, Mapping[str, Any]] = {}
         begun = time.monotonic()
@@ -110,10 +107,11 @@ class ShardedSaver(Saver):
             read = in_parallel(lambda each: self._read(name, each), came)
             records.update((each, record) for each, record in zip(came, read) if record)
             missing = [each for each in self._group.others if each not in records]
-            if not missing or any("error" in record for record in records.values()):
-                return (Part.decode(each, record) for each, record in records.items())
-            if turn % LOOK == 0:
+            failed = any("error" in record for record in records.values())
+            if failed or turn % LOOK == 0:
                 self._fence.check()
+            if failed or not missing:
+                return [Part.decode(each, record) for each, record in sorted(records.items())]
             if time.monotonic() - begun > patience():
                 raise TimeoutError(
                     f"Nothing is saved of step {name.step}: process{'es' if len(missing) > 1 else ''} "
@@ -162,11 +160,12 @@ class ShardedSaver(Saver):
             time.sleep(pause)
 
     def _over(self, name: Name) -> bool:
-        """Whether it was complete: somebody may have deleted it already."""
+        """Whether it was complete and is deleted already: parts are cleared away behind a commit alone.
+
+        :raises RuntimeError: the leader has given it up.
+        """
         self._fence.check()
-        commits, tombstones = in_parallel(self._vault.list, [self._layout.commits, self._layout.tombstones])
-        later = any(each.attempt == name.attempt and each.seq > name.seq for each in names_of(commits))
-        if later or name in names_of(tombstones):
+        if self._vault.entry(self._part(name, self._group.host.process)) is None:
             return True
         record = self._read(name, 0)
         if record is not None:

@@ -1,0 +1,329 @@
+"""Checkpoints of several processes: threads here, each with a trial of its own and nothing but the store between."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
+
+from airflow_provider_kinetic.job.hosts import Host
+from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.retention import Keep
+from airflow_provider_kinetic.job.series import read_rows
+from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt, Superseded
+
+COMMON = {"frozen": noise("frozen", 200_000), **{f"same/{n}": b"same" for n in range(20)}}
+
+
+def shard(process, step):
+    return {**COMMON, f"shard-{process}": noise((process, step), 1000), f"of each/{process}": b""}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch, tmp_path):
+    """Those who wait for somebody that does not come need not wait long."""
+    monkeypatch.setenv("KINETIC_HOSTS_TIMEOUT", "10")
+    monkeypatch.setenv("KINETIC_STOP_FILE", str(tmp_path / "stop"))
+
+
+@pytest.fixture
+def at_once():
+    with ThreadPoolExecutor(8) as pool:
+
+        def call(function, items):
+            """Results, or what was raised."""
+            futures = [pool.submit(function, item) for item in items]
+            return [future.exception(30) or future.result() for future in futures]
+
+        yield call
+
+
+@pytest.fixture
+def meet(place, at_once):
+    def meet(processes=4, keep=None):
+        def begin(process):
+            return Trial(place.uri, keep or Keep(latest=100), place.vault, Host(process, processes))
+
+        trials = at_once(begin, range(processes))
+        place.attempts.extend(each for each in trials if isinstance(each, Trial))
+        return trials
+
+    return meet
+
+
+@pytest.fixture
+def save(at_once):
+    def save(trials, step, files=shard, wait=True, **metadata):
+        def one(trial):
+            with trial.save(step, wait=wait, **metadata) as folder:
+                write(folder, files(trial.process, step))
+
+        return at_once(one, trials)
+
+    return save
+
+
+@pytest.fixture
+def restored(at_once):
+    def restored(trials, **options):
+        def one(trial):
+            with trial.restore(**options) as found:
+                return (found.step, read(found.path)) if found else None
+
+        return at_once(one, trials)
+
+    return restored
+
+
+def everything(step, processes=4):
+    return {name: data for process in range(processes) for name, data in shard(process, step).items()}
+
+
+def test_all_processes_make_one_checkpoint_and_the_next_attempt_goes_on(place, meet, save, restored):
+    for attempt in (1, 2):
+        trials = meet()
+        assert [trial.attempt for trial in trials] == [attempt] * 4
+        assert restored(trials) == [(attempt - 1, everything(attempt - 1)) if attempt > 1 else None] * 4
+        assert save(trials, attempt, loss=0.5) == [None] * 4
+        for trial in trials:
+            assert [(each.step, each.metadata) for each in trial.checkpoints][-1] == (attempt, {"loss": 0.5})
+            assert trial.latest.files == len(everything(1)) + 1
+    about = json.loads(place.vault.read(f"{trials[0].latest.uri}/metadata.json"))
+    assert about == {"steps_completed": 2, "loss": 0.5}
+
+
+@pytest.mark.faults
+def test_the_number_of_processes_may_change(meet, save, restored):
+    save(meet(), 1)
+    (alone,) = meet(processes=1)
+    assert restored([alone]) == [(1, everything(1))]
+    save([alone], 2)
+    assert restored(meet(processes=2)) == [(2, shard(0, 2))] * 2
+
+
+@pytest.mark.faults
+def test_in_the_background_too(meet, save, at_once):
+    trials = meet()
+    for step in (1, 2, 3):
+        assert save(trials, step, wait=False) == [None] * 4
+    assert at_once(lambda trial: trial.wait(), trials) == [None] * 4
+    assert [each.step for each in trials[2].checkpoints] == [1, 2, 3]
+
+
+def test_different_files_of_one_path_are_an_error_everywhere_and_no_checkpoint(place, meet, save):
+    trials = meet()
+    errors = save(trials, 1, files=lambda process, _: {"state": b"odd" if process == 2 else b"even"})
+    assert type(errors[0]) is ValueError
+    assert re.match(r"'state' of process [01] is not that of process 2: nothing is saved", str(errors[0]))
+    assert [type(error) for error in errors[1:]] == [RuntimeError] * 3
+    assert all("gave up the checkpoint of step 1" in str(error) for error in errors[1:])
+    assert trials[0].latest is None
+    assert save(trials, 2) == [None] * 4
+    trials[0].wait()
+    trials[0]._saver._background.submit(int).result()
+    assert place.vault.folders(f"{place.uri}/checkpoints") == [trials[0].latest.name]
+    assert place.names(".kinetic/parts/") == []
+
+
+@pytest.mark.faults
+def test_a_process_whose_body_raises_tells_the_others(meet, save):
+    trials = meet()
+
+    def files(process, step):
+        if process in (0, 3):
+            raise KeyError("mine")
+        return shard(process, step)
+
+    errors = save(trials, 1, files=files)
+    assert [type(error) for error in errors] == [KeyError, RuntimeError, RuntimeError, KeyError]
+    assert "gave up the checkpoint of step 1: KeyError: 'mine'" in str(errors[1])
+    assert save(trials, 2) == [None] * 4
+    errors = save(trials, 3, files=lambda process, step: files(process or 1, step))
+    assert [type(error) for error in errors] == [RuntimeError] * 3 + [KeyError]
+    assert str(errors[0]).startswith("process 3 could not save its part: KeyError")
+    assert [each.step for each in trials[1].checkpoints] == [2]
+
+
+@pytest.mark.faults
+def test_a_host_that_does_not_come_is_named_and_nothing_is_saved(place, meet, save, restored, monkeypatch):
+    trials = meet()
+    save(trials, 1)
+    monkeypatch.setenv("KINETIC_HOSTS_TIMEOUT", "0.3")
+    errors = save(trials[:3], 2)
+    assert type(errors[0]) is TimeoutError
+    assert "Nothing is saved of step 2: process 3 of 4 handed in no part within 0.3 seconds" in str(errors[0])
+    assert all(type(error) in (RuntimeError, TimeoutError) for error in errors[1:])
+    monkeypatch.setenv("KINETIC_HOSTS_TIMEOUT", "10")
+    later = meet()
+    later[0]._saver._background.submit(int).result()
+    assert place.vault.folders(f"{place.uri}/checkpoints") == [later[0].latest.name]
+    assert place.names(".kinetic/parts/") == []
+    assert restored(later) == [(1, everything(1))] * 4
+
+
+@pytest.mark.faults
+def test_a_part_of_an_earlier_attempt_does_not_count(meet, save):
+    old = meet()
+    new = meet()
+    assert [type(error) for error in save(old, 1)] == [Superseded] * 4
+    assert new[0].latest is None
+    assert save(new, 1) == [None] * 4
+    assert [Name.parse(each.name).attempt for each in new[3].checkpoints] == [2]
+
+
+@pytest.mark.faults
+def test_a_part_of_an_earlier_life_of_the_same_attempt_does_not_count(place, meet, save, at_once, monkeypatch):
+    """As when a launcher in a job starts its processes again."""
+    monkeypatch.setenv("KINETIC_OUTPUT_DIR", place.uri)
+    monkeypatch.setenv("KINETIC_ATTEMPT", "7")
+    former = meet()
+    monkeypatch.setenv("KINETIC_HOSTS_TIMEOUT", "0.3")
+    save(former[1:], 1, files=lambda *_: {"state": b"old"})
+    monkeypatch.setenv("KINETIC_HOSTS_TIMEOUT", "10")
+    trials = meet()
+    assert {trial.attempt for trial in trials} == {7}
+    late = threading.Event()
+
+    def one(trial):
+        if trial.process == 3:
+            late.wait(1)
+        with trial.save(1) as folder:
+            write(folder, shard(trial.process, 1))
+
+    assert at_once(one, trials) == [None] * 4
+    with trials[0].restore() as found:
+        assert read(found.path) == everything(1)
+
+
+@pytest.mark.faults
+def test_a_slow_host_finds_its_checkpoint_deleted(place, meet, at_once):
+    """Its part is there, and before it looks again the checkpoint is complete and gone."""
+    trials = meet()
+    deleted = threading.Event()
+
+    class Slow:
+        def __getattr__(self, name):
+            return getattr(place.vault, name)
+
+        def entry(self, uri):
+            assert deleted.wait(20)
+            return place.vault.entry(uri)
+
+    trials[3]._saver._vault = Slow()
+
+    def one(trial):
+        with trial.save(1) as folder:
+            write(folder, shard(trial.process, 1))
+        if trial.process == 0:
+            trial.latest.delete()
+            trial._saver._background.submit(int).result()  # what is cleared behind a commit is
+            deleted.set()
+
+    assert at_once(one, trials) == [None] * 4
+    assert place.names(".kinetic/checkpoints/") == []
+
+
+@pytest.mark.faults
+def test_rows_of_other_processes_are_kept_beside_the_series(place, meet, save):
+    trials = meet()
+    for trial in trials:
+        trial.log({"loss": trial.process}, step=1)
+    save(trials, 1)
+    assert [row.values for row in read_rows(place.vault, place.layout)] == [{"loss": 0}]
+    for process in range(4):
+        (segment,) = place.names(f".kinetic/metrics/a0001-p{process}/")
+        assert f'"m":{{"loss":{process}}}'.encode() in place.vault.read(f"{place.uri}/{segment}")
+
+
+@pytest.mark.faults
+def test_only_the_leader_ends_the_attempt(place, meet, at_once):
+    trials = meet()
+    assert at_once(lambda trial: trial.close(), trials[1:]) == [None] * 3
+    assert "0001.end.json" not in str(place.names(".kinetic/attempts/"))
+    trials[0].close()
+    assert json.loads(place.vault.read(place.layout.attempt_end(1)))["state"] == "COMPLETED"
+
+
+@IN_CLOUD_STORAGE
+def test_one_machine_downloads_once(gcs, meet, save, restored, scratch):
+    save(meet(), 1)
+    trials = meet()
+    before = gcs.requests["download"]
+    assert restored(trials) == [(1, everything(1))] * 4
+    data = len(everything(1)) + 1
+    control = 4 * 4  # each reads two start records, the commit record and the manifest
+    assert gcs.requests["download"] - before <= data + control
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.faults
+@IN_CLOUD_STORAGE
+def test_one_machine_downloads_each_selected_file_once(gcs, meet, save, at_once):
+    save(meet(), 1)
+    trials = meet()
+    before = gcs.requests["download"]
+
+    def own(trial):
+        with trial.restore(select=lambda path: path.endswith(str(trial.process)) or path == "frozen") as found:
+            return read(found.path)
+
+    found = at_once(own, trials)
+    for process, files in enumerate(found):
+        assert files == {
+            name: data for name, data in everything(1).items() if name[-1] == str(process) or name == "frozen"
+        }
+    assert gcs.requests["download"] - before <= len(set().union(*found)) + 4 * 4
+
+
+@pytest.mark.faults
+def test_what_only_some_restore_is_removed_at_the_end(meet, save, restored, scratch):
+    save(meet(), 1)
+    trials = meet()
+    assert restored(trials[:2]) == [(1, everything(1))] * 2
+    assert len(list(scratch.iterdir())) == 1
+    for trial in reversed(trials):
+        trial.close()
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.faults
+def test_a_half_fetched_file_of_a_process_that_died_is_fetched_again(meet, save, restored, scratch):
+    save(meet(), 1)
+    trials = meet()
+    first = restored(trials[:1])
+    (shared,) = scratch.iterdir()
+    (shared / "files" / "frozen").unlink()
+    (shared / "files" / "frozen").write_bytes(b"half")
+    (shared / "fetched.json").write_text('["same')
+    assert restored(trials[1:]) == first * 3
+
+
+@pytest.mark.faults
+def test_all_fall_back_together_when_a_file_of_one_is_gone(place, meet, save):
+    trials = meet()
+    save(trials, 1)
+    save(trials, 2)
+    place.vault.delete(f"{trials[0].latest.uri}/shard-2")
+
+    def own(trial):
+        own = trial.restore(select=lambda path: path[-1] == str(trial.process))
+        with pytest.warns(UserWarning, match="shard-2 is gone"), own as found:
+            return found.step
+
+    trials = meet()
+    assert [own(trial) for trial in trials] == [1] * 4
+
+
+@pytest.mark.faults
+def test_nobody_begins_afresh_when_nothing_is_whole(place, meet, save):
+    trials = meet()
+    save(trials, 1)
+    place.vault.delete(f"{trials[0].latest.uri}/shard-2")
+    for trial in trials:
+        with pytest.warns(UserWarning, match="shard-2 is gone"), pytest.raises(CheckpointCorrupt):
+            trial.restore(select=str.isalpha).__enter__()
