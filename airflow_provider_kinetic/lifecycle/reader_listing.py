@@ -78,15 +78,10 @@ class Listing:
         return max((info.updated for info in self.folders.get(name, ())), default=None)
 
     def last_trace(self, number: int) -> float:
-        """When the last thing was written that an attempt is known to have written."""
+        """When the last record was written that an attempt is known to have written. Files of checkpoints say nothing:
+        where they are shared as links, every other link makes them young."""
         mine = [self.updated(self.layout.attempt(number)), self.beaten(number)]
         mine += [self.updated(uri) for uri in self._under(self.layout.records) if _attempt_of(uri) == number]
-        mine += [
-            info.updated
-            for name, files in self.folders.items()
-            if (parsed := Name.parse(name)) and parsed.attempt == number
-            for info in files
-        ]
         return max(when for when in mine if when is not None)
 
     def beaten(self, number: int) -> float | None:
