@@ -218,9 +218,10 @@ class Saver:
         found = [(path, file, file.stat().st_size) for path, file in manifests.files_in(draft.folder)]
         manifests.check([path for path, _, _ in found])
         found.sort(key=lambda each: -each[2])
-        send: list[Callable[[], File]] = [partial(self._store, folder, *each) for each in found]
-        marks = [] if folder.startswith("file://") else [partial(self._vault.write, f"{folder}/{MARKER}", b"")]
-        return in_parallel(lambda call: call(), [*marks, *send])[len(marks) :]
+        calls: list[Callable[[], Any]] = [partial(self._store, folder, *each) for each in found]
+        if not folder.startswith("file://"):
+            calls.append(partial(self._vault.write, f"{folder}/{MARKER}", b""))
+        return in_parallel(lambda call: call(), calls)[: len(found)]
 
     def _complete(self, draft: Draft, files: Sequence[File]) -> None:
         """Files in the store become a checkpoint."""

@@ -281,14 +281,14 @@ def test_passing_trouble_is_not_noticed(place, gcs, kind):
 
 
 @IN_CLOUD_STORAGE
-def test_three_small_objects_are_added_to_the_files(place, gcs, saved):
+def test_four_small_objects_are_added_to_the_files(place, gcs, saved):
     trial = place.begin()
     saved(trial, 1)
     trial._saver._background.submit(int).result()
     before = gcs.requests.copy()
     with trial.save(2) as folder:
         write(folder, {str(number): b"1" for number in range(5)})
-    assert gcs.requests["insert"] - before["insert"] == 5 + 3  # metadata, manifest, commit
+    assert gcs.requests["insert"] - before["insert"] == 5 + 4  # metadata, manifest, commit, and a mark for Orbax
 
 
 def test_many_small_files(tmp_path):
