@@ -7,6 +7,14 @@ from pathlib import Path
 
 import pytest
 from frameworks import PYTHON, Script, has
+from gcs_server import GcsServer
+from orbax_places import Place
+
+from airflow_provider_kinetic.job import gcs_vault
+from airflow_provider_kinetic.job.gcs_http import Session
+from airflow_provider_kinetic.job.gcs_vault import GcsVault
+from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.vaults import FileVault
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,3 +45,26 @@ def torch() -> None:
     """A test that needs it is skipped where it is absent: `.ci/run` knows this line."""
     if not has("torch"):
         pytest.skip("torch is not installed in .frameworks")
+
+
+@pytest.fixture
+def on_gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Place, GcsServer]]:
+    with GcsServer("tests") as server:
+        env = {
+            "STORAGE_EMULATOR_HOST": server.url,
+            "TENSORSTORE_GCS_HTTP_URL": server.url,
+            "GOOGLE_AUTH_TOKEN_FOR_TESTING": "anybody",
+        }
+        session = Session(env, patience=10)
+        vault = GcsVault(session)
+        monkeypatch.setattr(gcs_vault, "vault", lambda: vault)
+        yield Place("gs://tests/out put", vault, env), server
+        session.close()
+        assert server.unknown == []
+
+
+@pytest.fixture(params=["file", "gs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "file":
+        return Place(path_to_uri(tmp_path / "out put"), FileVault())
+    return request.getfixturevalue("on_gcs")[0]

@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cloudpickle
@@ -15,68 +14,13 @@ import orbax_training
 import pytest
 from frameworks import PYTHON, Script
 from gcs_server import GcsServer
+from orbax_places import Place
 from runner_job import Job
 
-from airflow_provider_kinetic.job import gcs_vault
-from airflow_provider_kinetic.job.gcs_http import Session
-from airflow_provider_kinetic.job.gcs_vault import GcsVault
-from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.native import NativeSteps
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.vaults import FileVault, Vault
+from airflow_provider_kinetic.job.vaults import FileVault
 
 TRAINING = Path(orbax_training.__file__)
-
-
-@dataclass
-class Place:
-    """Where a training keeps its output."""
-
-    uri: str
-    vault: Vault
-    env: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def layout(self) -> TrialLayout:
-        return TrialLayout(self.uri)
-
-    @property
-    def steps(self) -> list[int]:
-        """Of Orbax, committed."""
-        return [each.step for each in NativeSteps(self.vault, self.layout).all()]
-
-    def record(self, name: str) -> dict:
-        return json.loads(self.vault.read(f"{self.layout.records}/{name}"))
-
-    def rows(self) -> list[int]:
-        """Steps of the one series, in order."""
-        series = self.record("metrics/summary.json")["series"]["train/loss"]
-        steps = [step for step, _ in series["points"]]
-        assert series["count"] == len(steps)
-        return steps
-
-
-@pytest.fixture
-def on_gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Place, GcsServer]]:
-    with GcsServer("tests") as server:
-        env = {
-            "STORAGE_EMULATOR_HOST": server.url,
-            "TENSORSTORE_GCS_HTTP_URL": server.url,
-            "GOOGLE_AUTH_TOKEN_FOR_TESTING": "anybody",
-        }
-        session = Session(env, patience=10)
-        vault = GcsVault(session)
-        monkeypatch.setattr(gcs_vault, "vault", lambda: vault)
-        yield Place("gs://tests/out put", vault, env), server
-        session.close()
-        assert server.unknown == []
-
-
-@pytest.fixture(params=["file", "gs"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    if request.param == "file":
-        return Place(path_to_uri(tmp_path / "out put"), FileVault())
-    return request.getfixturevalue("on_gcs")[0]
 
 
 @pytest.fixture
