@@ -15,6 +15,8 @@ from typing import Any
 # from determined.experimental import core_v2
 from airflow_provider_kinetic.job.compat import core_v2
 
+EXPERIMENT, TRIAL = "determined-port", "determined-port-1"
+
 
 def load() -> int:
     """The step that was saved last."""
@@ -30,8 +32,8 @@ def train(steps: int = 100, pause: float = 0.0) -> dict[str, Any]:
     core_v2.init(
         config=core_v2.Config(
             name="port",
-            external_experiment_id="determined-port",
-            external_trial_id="determined-port-1",
+            external_experiment_id=EXPERIMENT,
+            external_trial_id=TRIAL,
         ),
     )
     first = load()
@@ -59,6 +61,7 @@ else:
 
     @dag(schedule=None, tags=["kinetic"])
     def determined_port() -> None:
-        task.kinetic(accelerator="cpu", retries=2, deferrable=True)(train)()
+        ids = {"experiment": EXPERIMENT, "trial": TRIAL}  # every run goes on, as it does outside of Airflow
+        task.kinetic(accelerator="cpu", **ids, retries=2, deferrable=True)(train)()
 
     determined_port()

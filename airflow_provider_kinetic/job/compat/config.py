@@ -154,7 +154,7 @@ def _compare(experiment: str | None, trial: str | None) -> None:
     asked = [("experiment", experiment, names[0]), ("trial", trial, names[1])]
     other = [(name, ours, theirs) for name, ours, theirs in asked if ours and theirs and ours != theirs]
     if other:
-        words = " and ".join(f"{name} is {theirs!r}, not {ours!r}" for name, ours, theirs in other)
+        words = ", and its ".join(f"{name} is {theirs!r}, not {ours!r}" for name, ours, theirs in other)
         wish = ", ".join(f"{name}={ours!r}" for name, ours, _ in other)
         warn_once(
             f"core_v2: this job's {words}: its task decides where it goes on. The external ids are only written down; "

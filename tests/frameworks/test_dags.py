@@ -1,0 +1,83 @@
+"""The examples as DAGs: ``dag.test()`` of a real Airflow, with jobs in an environment that has their packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from frameworks import EXAMPLES, PYTHON, ROOT
+
+pytestmark = pytest.mark.timeout(300)
+
+DRIVER = """
+import json
+import sys
+
+from airflow.dag_processing.dagbag import DagBag
+
+file, environment = sys.argv[1:]
+(dag,) = DagBag(file, load_op_links=False).dags.values()
+for task in dag.tasks:
+    task.container_image, task.requirements = environment, None
+run = dag.test()
+values = {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in run.get_task_instances()}
+print("RESULT", json.dumps([str(run.state), values]))
+"""
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of an Airflow with a database and a connection to this machine."""
+    folder = tmp_path_factory.mktemp("airflow")
+    extra = {"platform": "local", "bucket": str(folder / "bucket")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "KINETIC"))}
+    environ = {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
+        "AIRFLOW__KINETIC__MIN_DWELL": "0",
+        "AIRFLOW__KINETIC__POLL_INTERVAL": "0.1",
+        "AIRFLOW_CONN_KINETIC_DEFAULT": json.dumps({"conn_type": "kinetic", "extra": extra}),
+    }
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(migrate, env=environ, cwd=folder, check=True, capture_output=True)
+    return environ
+
+
+def run(airflow: dict[str, str], example: str, environment: str | Path) -> Any:
+    """The value of the only task of a run that succeeds."""
+    command = [sys.executable, "-c", DRIVER, EXAMPLES / example, str(environment)]
+    done = subprocess.run(
+        command, env=airflow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    result = [line.partition(" ")[2] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert result, done.stdout
+    state, values = json.loads(result[0])
+    assert state == "success", done.stdout
+    assert list(values) == ["train"]
+    return values["train"]
+
+
+def test_each_run_of_determined_s_port_goes_on(airflow):
+    assert run(airflow, "determined_port.py", sys.executable) == {"first": 0, "last": 99}
+    assert run(airflow, "determined_port.py", sys.executable) == {"first": 99, "last": 198}
+
+
+def test_keras(airflow):
+    result = run(airflow, "keras_checkpoint.py", PYTHON)
+    assert (result["epochs"], result["went_on_after"]) == (20, 0)
+    assert result["loss"] < 0.1
+
+
+@pytest.mark.usefixtures("torch")
+def test_torch(airflow):
+    result = run(airflow, "torch_checkpoint.py", PYTHON)
+    assert (result["steps"], result["went_on_after"]) == (2_000, 0)
+    assert result["loss"] < 0.1
