@@ -87,7 +87,7 @@ def test_a_dag_file_loads_operators_and_no_more(loaded: dict[str, set[str]]) -> 
     ours = {name.split(".")[1] for name in loaded["ours"] if name.startswith("airflow_provider_kinetic.")}
     assert ours == {"decorators", "hooks", "job", "links", "model", "operators", "sensors"}
     nouns = {name.partition(".")[2] for name in loaded["ours"] if ".model." in name or ".job." in name}
-    assert nouns == {"model.data", "model.errors", "job.references", "job.storage"}
+    assert nouns == {"model.data", "model.errors", "model.resume", "job.references", "job.storage", "job.exclusive"}
 
 
 def test_a_trigger_loads_no_sdk(loaded: dict[str, set[str]]) -> None:
