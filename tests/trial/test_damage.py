@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 
 import pytest
 from checkpoint_files import read, write
 
 from airflow_provider_kinetic.job import manifests
+from airflow_provider_kinetic.job.vaults import below
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
 
@@ -93,3 +96,21 @@ def test_a_manifest_that_leaves_its_folder_is_refused(path):
     files = [manifests.File(each, 1, "", "", "1") for each in (path, "dir/file")]
     with pytest.raises(ValueError):
         manifests.decode(manifests.encode(files))
+
+
+@pytest.mark.parametrize("path", ["../escaped", "/tmp/escaped", "a/../../escaped"])
+def test_whoever_changes_the_records_gets_no_file_out_of_the_folder(place, tmp_path, path):
+    """Manifest and commit record agree with each other."""
+    trial = place.begin()
+    with trial.save(1) as folder:
+        write(folder, {"a": b"1"})
+    newest = trial.latest
+    place.vault.write(below(newest.uri, path.lstrip("/")), b"1")
+    manifest = manifests.encode([manifests.File(path, 1, hashlib.sha256(b"1").hexdigest(), "", "1")])
+    place.vault.write(f"{newest.uri}/{manifests.NAME}", manifest)
+    commit = place.layout.commit(newest.name)
+    record = json.loads(place.vault.read(commit))
+    place.vault.write(commit, json.dumps({**record, "manifest_sha256": hashlib.sha256(manifest).hexdigest()}).encode())
+    with pytest.raises(CheckpointCorrupt, match="is not a path inside"), place.begin().restore(strict=True):
+        pass
+    assert list(tmp_path.glob("scratch/**/escaped")) == []

@@ -1,0 +1,42 @@
+"""A machine whose clock is an hour off, or jumps: nothing that matters depends on it."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from trainings import check, told
+
+pytestmark = pytest.mark.kills
+
+CLOCKS = {
+    "an hour ahead": "3600",
+    "an hour behind": "-3600",
+    "jumping": "random.choice((-3600, -1, 0, 40, 3600))",
+}
+CODE = """
+import random, time
+real, gmtime = time.time, time.gmtime
+time.time = lambda: real() + {}
+time.gmtime = lambda seconds=None: gmtime(time.time() if seconds is None else seconds)
+"""
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_training_goes_on_by_any_clock(place, training, clock):
+    """Each life with another one, so that later ones seem to be earlier."""
+    chance, committed = random.Random(clock), 0
+    for life in range(6):
+        before = CODE.format(CLOCKS[clock]) if life % 2 else ""
+        process = training(before=before)
+        resumed = told(process.stdout.readline(), "resumed")
+        assert resumed >= committed
+        time.sleep(chance.uniform(0, 0.4))
+        process.kill()
+        output, _ = process.communicate()
+        committed = max(resumed, told(output, "committed"))
+    process = training(before=CODE.format(CLOCKS[clock]))
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    check(place, told(output, "committed"))
