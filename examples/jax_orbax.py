@@ -28,10 +28,8 @@ def train(steps: int = 1_000) -> dict[str, Any]:
         loss, slope = jax.value_and_grad(loss_of)(params, x)
         return jax.tree.map(lambda value, change: value - 0.05 * change, params, slope), loss
 
-    keys = jax.random.split(jax.random.key(1), 3)
-    params = {
-        name: jax.random.normal(key, (32,)) for name, key in zip(("scale", "shift", "weights"), keys, strict=True)
-    }
+    scale, shift, weights = jax.random.normal(jax.random.key(1), (3, 32))
+    params = {"scale": scale, "shift": shift, "weights": weights}
 
     loss, trial = None, job.trial()  # 1
     with ocp.CheckpointManager(trial.orbax_dir, options=trial.orbax_options(every=250, keep=2)) as manager:  # 2
@@ -43,7 +41,8 @@ def train(steps: int = 1_000) -> dict[str, Any]:
             params, loss = update(params, step)
             if step % 50 == 0:
                 trial.log({"loss": loss}, step=step)
-            manager.save(step, args=ocp.args.StandardSave(params))  # 4: every 250 steps, and when it must stop
+            if manager.save(step, args=ocp.args.StandardSave(params)):  # 4: every 250 steps, and when it must stop
+                print(f"saves step {step}", flush=True)
             trial.exit_if_stopping()  # 5
     return {"steps": steps, "went_on_after": first, "loss": None if loss is None else float(loss)}
 

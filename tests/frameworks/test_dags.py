@@ -70,6 +70,12 @@ def test_each_run_of_determined_s_port_goes_on(airflow):
     assert run(airflow, "determined_port.py", sys.executable) == {"first": 99, "last": 198}
 
 
+def test_orbax(airflow):
+    result = run(airflow, "jax_orbax.py", PYTHON)
+    assert (result["steps"], result["went_on_after"]) == (1_000, 0)
+    assert result["loss"] < 0.1
+
+
 def test_keras(airflow):
     result = run(airflow, "keras_checkpoint.py", PYTHON)
     assert (result["epochs"], result["went_on_after"]) == (20, 0)
