@@ -27,10 +27,10 @@ from airflow_provider_kinetic.job.vaults import Vault
 
 EVERY = 2.0
 """Seconds between two looks while nobody must go."""
-SOON = 0.2
-"""While promises are on their way."""
-AHEAD = EVERY + 1
-"""Seconds of steps that a proposal is ahead: then all have seen it in time."""
+SOON = 0.1
+"""So much of it while promises are on their way."""
+AHEAD = 1.5
+"""So many times as long are the steps that a proposal is ahead: then all have seen it in time."""
 FENCE_EVERY = 30.0
 
 
@@ -44,11 +44,19 @@ class Agreement:
 
     :param heard: whether this machine must go.
     :param holds: whether this attempt is the newest; asked now and then, for processes that do not save.
+    :param every: seconds between two looks.
     """
 
     def __init__(
-        self, vault: Vault, layout: TrialLayout, group: Group, heard: Callable[[], bool], holds: Callable[[], bool]
+        self,
+        vault: Vault,
+        layout: TrialLayout,
+        group: Group,
+        heard: Callable[[], bool],
+        holds: Callable[[], bool],
+        every: float = EVERY,
     ) -> None:
+        self._every = every
         self._vault = vault
         self._layout = layout
         self._group = group
@@ -105,7 +113,7 @@ class Agreement:
                 if not told:
                     with contextlib.suppress(Warning):  # where warnings are errors, the thread must live on
                         warnings.warn(f"Whether to stop cannot be asked and is tried again: {error}", stacklevel=1)
-            pause = SOON if self._proposal else EVERY
+            pause = self._every * (SOON if self._proposal else 1)
 
     def _look(self) -> None:
         if self._heard() and not self._noticed:
@@ -126,7 +134,7 @@ class Agreement:
         if self._group.host.leads:
             if not self._wanted():
                 return
-            self._create(uri, {"step": self._step + 1 + int(pace * AHEAD * 2**self._rounds)})
+            self._create(uri, {"step": self._step + 1 + int(pace * self._every * AHEAD * 2**self._rounds)})
         record = read_record(self._vault, uri)
         if record is None:
             return
