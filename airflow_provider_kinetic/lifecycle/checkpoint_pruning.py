@@ -15,6 +15,7 @@ from airflow_provider_kinetic.job.checkpoints import KINETIC, Checkpoint
 from airflow_provider_kinetic.job.retention import Keep, delete
 from airflow_provider_kinetic.lifecycle.reader import TrialReader, View
 from airflow_provider_kinetic.lifecycle.reader_facts import (
+    ACTIVE,
     COMPLETED,
     DELETED,
     PREEMPTED,
@@ -84,6 +85,8 @@ def _judge(view: View, info: CheckpointInfo, doomed: set[str], before: float, la
 def _judge_remains(info: CheckpointInfo, *, committed: bool) -> Judged:
     if info.state == DELETED:
         return Judged(info, due=True, why="its deletion was broken off")
+    if info.state == ACTIVE:
+        return Judged(info, due=False, why="being saved")
     if committed:
         return Judged(info, due=False, why="damaged by others")
     return Judged(info, due=True, why="never completed")

@@ -79,8 +79,9 @@ class CheckpointsView:
         return self._ask_native() if self._listing.native else ()
 
     def _whole(self) -> Iterator[CheckpointInfo]:
-        infos = map(self._info, self._commits.newest(self._visible))
-        return (info for info in infos if info.state == COMPLETED)
+        """Last first; each record is read when it is asked for."""
+        likely = [name for name in self._visible if self._manifest(str(name)) in self._listing.infos]
+        return (self._info(each) for each in self._commits.newest(likely) if self._complete(each))
 
     def _info(self, checkpoint: Checkpoint) -> CheckpointInfo:
         name = Name.parse(checkpoint.name)
@@ -122,8 +123,11 @@ class CheckpointsView:
     def _complete(self, record: Checkpoint) -> bool:
         """By name and size, as far as a listing shows it; the bytes are verified when they are restored."""
         sizes = {info.uri: info.size for info in self._listing.folders.get(record.name, ())}
-        manifest = sizes.pop(f"{record.uri}/{MANIFEST}", None)
+        manifest = sizes.pop(self._manifest(record.name), None)
         return manifest is not None and len(sizes) >= record.files and sum(sizes.values()) >= record.bytes
+
+    def _manifest(self, name: str) -> str:
+        return f"{self._listing.layout.data(name)}/{MANIFEST}"
 
     def _native(self, step: Checkpoint) -> CheckpointInfo:
         saved = self._listing.saved(step.name)

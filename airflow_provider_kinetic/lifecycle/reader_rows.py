@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from airflow_provider_kinetic.job.checkpoints import in_parallel
 from airflow_provider_kinetic.job.layout import TrialLayout
@@ -35,6 +36,7 @@ class RowsReader:
         self._layout = layout
         self._series = Series(vault, layout)
         self._reading = Lock()
+        self._starts: dict[int, Mapping[str, Any]] = {}
 
     def all(self) -> list[Row]:
         """Those that count, by step. Fetches what is new since the last call."""
@@ -61,7 +63,7 @@ class RowsReader:
         return max((int(match[1]) for match in found if match), default=0)
 
     def _whole(self) -> Tail:
-        source = Segments(self._vault, self._layout)
+        source = Segments(self._vault, self._layout, self._starts)
         found = source.look()
         written: dict[int, list[Row]] = {}
         for attempt, _, data in found:

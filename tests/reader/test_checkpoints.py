@@ -216,3 +216,10 @@ def test_a_trial_that_runs_or_comes_back_is_left_alone(place: Any, saved: Save) 
         check_finished(place.reader().look())
     trial.close()
     check_finished(place.reader().look())
+
+
+def test_what_is_being_saved_stays(place: Any, saved: Save) -> None:
+    trial = place.begin()
+    saved(trial, 1)
+    place.vault.write(place.layout.data("000000000002-a0001-0002") + "/state", b"half")
+    assert pruned(place, Keep(latest=1)) == {1: "the last one", 2: "being saved"}
