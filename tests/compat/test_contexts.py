@@ -117,6 +117,21 @@ def test_metrics(begun):
     ]
 
 
+def test_rows_beyond_the_steps_of_a_checkpoint_count_until_others_take_their_place(begun):
+    for step in range(6):
+        begun.train.report_training_metrics(step, {"loss": step})
+    name = store(begun, 3)
+    ids = {"external_experiment_id": "e", "external_trial_id": "t"}
+    begun.init(config=begun.Config(**ids))
+    assert begun.info.latest_checkpoint == name
+    assert begun.checkpoint.get_metadata(name) == {"steps_completed": 3}
+    begun.train.report_training_metrics(6, {"loss": 6})
+    store(begun, 6)
+    begun.init(config=begun.Config(**ids))
+    begun.train.report_training_metrics(5, {"loss": 50})
+    assert rows(begun) == [("train", step, {"loss": step if step < 5 else 50}) for step in range(6)]
+
+
 def test_what_is_not_kept_of_metrics_is_said_once(begun):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import operator
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -54,6 +55,8 @@ class TrainContext:
     def __init__(self, trial: Trial, ledger: Ledger) -> None:
         self._trial = trial
         self._ledger = ledger
+        self.last = 0
+        """The highest step of training and validation that was reported here."""
 
     def report_training_metrics(
         self, steps_completed: int, metrics: Mapping[str, Any], batch_metrics: list[dict[str, Any]] | None = None
@@ -83,6 +86,8 @@ class TrainContext:
         values = dict(_flat(metrics))
         if values:
             self._trial.log(values, step=steps_completed, group=GROUPS.get(group, group))
+            if group in ("training", "validation"):
+                self.last = max(self.last, steps_completed)
 
     def report_progress(self, progress: float, is_raw: bool = False) -> None:
         """From 0 to 1."""
@@ -121,8 +126,9 @@ class TrainContext:
 class CheckpointContext:
     """Checkpoints by their names. A name is the id that Determined calls uuid; a whole URI does as well."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, train: TrainContext) -> None:
         self._trial = trial
+        self._train = train
 
     @contextlib.contextmanager
     def store_path(
@@ -141,7 +147,7 @@ class CheckpointContext:
                 "store_path() of one process among several",
                 "Let every process call store_path(..., shard=True); it may leave the folder empty.",
             )
-        with self._trial.draft(known[STEPS], known) as draft:
+        with self._trial.draft(self._step(known[STEPS]), known) as draft:
             yield draft.folder, str(draft.name)
 
     def upload(
@@ -200,6 +206,12 @@ class CheckpointContext:
 
     def delete(self, storage_id: str) -> None:
         self._find(storage_id).delete()
+
+    def _step(self, steps_completed: int) -> int:
+        """Not before what was reported: scripts save with the step at which an epoch began, say, and as in Determined
+        their rows count until others take their place."""
+        step = operator.index(steps_completed)
+        return step if self._trial.processes > 1 else max(step, self._train.last)
 
     def _find(self, storage_id: str) -> Checkpoint:
         if "://" in storage_id:

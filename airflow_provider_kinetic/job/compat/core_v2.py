@@ -28,6 +28,7 @@ from airflow_provider_kinetic.job.compat.config import (
     output_dir,
 )
 from airflow_provider_kinetic.job.compat.contexts import (
+    STEPS,
     CheckpointContext,
     DownloadMode,
     EarlyExitReason,
@@ -76,7 +77,7 @@ class Context:
         self.distributed = distributed
         self.info = _info(trial, config)
         self.train = TrainContext(trial, Ledger(trial, config))
-        self.checkpoint = CheckpointContext(trial)
+        self.checkpoint = CheckpointContext(trial, self.train)
         self.preempt = PreemptContext(trial, mode)
         self.searcher = SearcherContext()
         self.profiler = ProfilerContext()
@@ -189,6 +190,6 @@ def _info(trial: Trial, config: Config) -> ClusterInfo:
         trial=config.external_trial_id or parts[-1],
         config=config.to_dict(),
         attempt=trial.attempt,
-        steps=latest.step if latest else 0,
+        steps=latest.metadata.get(STEPS, latest.step) if latest else 0,
     )
     return ClusterInfo(about, latest.name if latest else trial.source)
