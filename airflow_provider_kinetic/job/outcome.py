@@ -31,14 +31,16 @@ class Outcome:
     result_repr: str | None = None
     """Set when the value or exception could not be serialized."""
     own: Mapping[str, Any] | None = None
-    """``KineticError.to_dict`` of an exception of ours: it travels as words, so that any reader can open a result."""
+    """``type`` and ``KineticError.to_dict`` of an exception of ours: it travels as words, so that any reader can open a
+    result."""
 
     @classmethod
     def raised(cls, error: BaseException) -> Outcome:
         """The user's code raised; the runner's own frame is left out of the text."""
         text = "".join(tracebacks.format_exception(type(error), error, _skip(error)))
         if isinstance(error, KineticError):
-            return cls(False, exception=RuntimeError(describe(error)), traceback=text, own=error.to_dict())
+            own = {"type": type(error).__name__, **error.to_dict()}
+            return cls(False, exception=RuntimeError(f"{own['type']}: {error}"), traceback=text, own=own)
         if isinstance(error, Exception):
             return cls(False, exception=error, traceback=text)
         return cls(False, exception=RuntimeError(describe(error)), traceback=text)
@@ -100,6 +102,8 @@ class Outcome:
         """Type and message; None for a success."""
         if self.exception is None:
             return None
+        if self.own is not None:
+            return {"type": self.own["type"], "text": self.own["summary"]}
         return {"type": _name(type(self.exception)), "text": _text(self.exception)}
 
 

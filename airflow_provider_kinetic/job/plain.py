@@ -22,11 +22,11 @@ def plain(value: object) -> bool:
 
 def handed_on(value: Any) -> Any:
     """The same with a :class:`KineticCheckpoint` for every ``job.Checkpoint`` in it, in lists, tuples and dicts too."""
-    checkpoints = sys.modules.get(f"{__package__}.checkpoints")
-    if checkpoints is None:
+    if f"{__package__}.trials" not in sys.modules:  # nothing has given it any
         return value
+    kind = sys.modules[f"{__package__}.checkpoints"].Checkpoint
     try:
-        return _handed_on(value, checkpoints.Checkpoint)
+        return _handed_on(value, kind) if _holds(value, kind) else value
     except RecursionError:
         return value
 
@@ -46,6 +46,14 @@ def _plain(value: object) -> bool:
     if type(value) is float:
         return math.isfinite(value)
     return value is None or type(value) in (str, bool, int, KineticCheckpoint)
+
+
+def _holds(value: Any, kind: type) -> bool:
+    if type(value) is dict:
+        return any(_holds(each, kind) for each in value.values())
+    if type(value) in (list, tuple):
+        return any(_holds(each, kind) for each in value)
+    return isinstance(value, kind)
 
 
 def _handed_on(value: Any, kind: type) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from airflow.sdk.serde import deserialize, serialize
 
-from airflow_provider_kinetic import KineticCheckpoint
+from airflow_provider_kinetic import KineticCheckpoint, job
 from airflow_provider_kinetic.hooks.xcom import allow_values
 from airflow_provider_kinetic.job.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.plain import handed_on, plain
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
 HERE = KineticCheckpoint("gs://acme/out/checkpoints/000000000007-a0002-0001", 7, 2, {"loss": 0.5, "tags": ["a"]})
+assert job.Trial, "what gives checkpoints is loaded"
 OURS = Checkpoint(7, HERE.uri, 2, HERE.metadata)
 
 
@@ -39,9 +40,17 @@ def test_a_checkpoint_of_the_job_becomes_the_value_wherever_it_is():
     assert not plain(value)
 
 
+def test_any_other_value_is_handed_on_itself():
+    """Not a copy: large ones, and those in which one thing is in two places."""
+    row = [1, 2]
+    value = {"rows": [row, row], "of": (None, {})}
+
+    assert handed_on(value) is value
+
+
 def test_a_value_that_contains_itself_stays():
-    loop: list = [OURS]
-    loop.append(loop)
+    loop: list = []
+    loop += [loop, OURS]
 
     assert handed_on(loop) is loop
 

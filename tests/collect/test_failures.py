@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from airflow_provider_kinetic.model.errors import (
@@ -150,6 +152,8 @@ def test_an_error_of_ours_arrives_as_itself(shop, result_format):
         "Restore an older one.",
     )
     assert "in f" in text(result)
+    end = json.loads(next(shop.platform.rglob("attempts/0001.end.json")).read_text())
+    assert end["error"] == {"type": "CheckpointCorrupt", "text": "The checkpoint of step 7 is damaged."}
 
 
 def test_a_process_that_was_told_to_stop_by_others_was_preempted(shop):
