@@ -19,6 +19,8 @@ def test_airflow_knows_the_commands(parser: Any, capsys: pytest.CaptureFixture[s
     assert ended.value.code == 0
     help_text = capsys.readouterr().out
     assert "jobs" in help_text
+    assert "checkpoints" in help_text
+    assert "metrics" in help_text
     assert "gc" in help_text
 
 

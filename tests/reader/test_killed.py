@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import killed_training
+import pytest
 
 
 def train(place: Any, *death: str) -> int:
@@ -19,6 +20,7 @@ def train(place: Any, *death: str) -> int:
     return subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, timeout=60).returncode
 
 
+@pytest.mark.kills
 def test_a_killed_training_and_its_successor(place: Any) -> None:
     assert train(place, "write commit", "6", "before") == -signal.SIGKILL
     reader = place.reader()
