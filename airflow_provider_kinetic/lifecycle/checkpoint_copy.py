@@ -46,15 +46,21 @@ def copy_checkpoint(store: Store, checkpoint: CheckpointInfo, destination: str) 
 
 def _files(store: Store, checkpoint: CheckpointInfo) -> Sequence[File]:
     """As the manifest says; those of Orbax, which has none, as they are listed and without a digest."""
-    if checkpoint.kind != KINETIC:
-        entries = StoreVault(store).tree(checkpoint.uri)
-        return [File(entry.name, entry.size, sha256="", edge="", version="") for entry in entries]
     try:
+        if checkpoint.kind != KINETIC:
+            return _listed(store, checkpoint)
         data = store.read(f"{checkpoint.uri}/{manifests.NAME}")
         listed = manifests.decode(data)
     except (ObjectMissing, ValueError) as error:
-        raise _corrupt(checkpoint, f"its manifest cannot be used ({error})") from error
+        raise _corrupt(checkpoint, f"what it consists of cannot be told ({error})") from error
     return [*listed, File(manifests.NAME, len(data), hashlib.sha256(data).hexdigest(), edge="", version="")]
+
+
+def _listed(store: Store, checkpoint: CheckpointInfo) -> Sequence[File]:
+    """:raises ValueError: a name would lead out of the folder that is made."""
+    entries = list(StoreVault(store).tree(checkpoint.uri))
+    manifests.check([entry.name for entry in entries])
+    return [File(entry.name, entry.size, sha256="", edge="", version="") for entry in entries]
 
 
 def _fetched(store: Store, checkpoint: CheckpointInfo, files: Sequence[File], folder: Path) -> Path:

@@ -223,3 +223,22 @@ def test_what_is_being_saved_stays(place: Any, saved: Save) -> None:
     saved(trial, 1)
     place.vault.write(place.layout.data("000000000002-a0001-0002") + "/state", b"half")
     assert pruned(place, Keep(latest=1)) == {1: "the last one", 2: "being saved"}
+
+
+def test_a_step_of_orbax_is_copied_as_it_is_listed(place: Any, tmp_path: Path) -> None:
+    with place.begin():
+        files = {"commit_success.txt": b"", "state/d/1 %": b"orbax"}
+        for name, data in files.items():
+            place.vault.write(below(f"{place.layout.checkpoints}/7", name), data)
+    copy_checkpoint(place.store, place.reader().latest(), str(tmp_path / "copy"))
+    assert read(tmp_path / "copy") == files
+
+
+@pytest.mark.parametrize("place", ["gs"], indirect=True)
+def test_no_name_leads_out_of_a_copy(place: Any, tmp_path: Path) -> None:
+    with place.begin():
+        for name in ("commit_success.txt", "../../escaped"):
+            place.vault.write(f"{place.layout.checkpoints}/7/{name}", b"")
+    with pytest.raises(CheckpointCorrupt, match="not a path inside"):
+        copy_checkpoint(place.store, place.reader().latest(), str(tmp_path / "a" / "copy"))
+    assert not (tmp_path / "escaped").exists()
