@@ -15,7 +15,7 @@ from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.retention import Keep
 from airflow_provider_kinetic.job.series import read_rows
 from airflow_provider_kinetic.job.trials import Trial
-from airflow_provider_kinetic.model.errors import CheckpointCorrupt, Superseded
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt, Preempted, Superseded
 
 COMMON = {"frozen": noise("frozen", 200_000), **{f"same/{n}": b"same" for n in range(20)}}
 
@@ -327,3 +327,39 @@ def test_nobody_begins_afresh_when_nothing_is_whole(place, meet, save):
     for trial in trials:
         with pytest.warns(UserWarning, match="shard-2 is gone"), pytest.raises(CheckpointCorrupt):
             trial.restore(select=str.isalpha).__enter__()
+
+
+@pytest.mark.faults
+@IN_CLOUD_STORAGE
+def test_listings_that_are_late_only_take_longer(gcs, meet, save, restored):
+    gcs.buckets["tests"].lag = 0.5
+    save(meet(), 1)
+    trials = meet()
+    assert save(trials, 2) == [None] * 4
+    assert save(trials, 3) == [None] * 4
+    gcs.buckets["tests"].lag = 0
+    assert restored(meet()) == [(3, everything(3))] * 4
+
+
+@pytest.mark.faults
+def test_a_collective_of_the_user_decides_who_leaves(meet, at_once):
+    """And the save before does not: whoever hears a stop alone stays with the others."""
+    trials, barrier, heard = meet(), threading.Barrier(4), [False] * 4
+
+    def loop(trial):
+        def agree(mine):
+            heard[trial.process] = mine or (trial.process == 2 and step == 3)
+            barrier.wait(10)
+            answer = any(heard)
+            barrier.wait(10)
+            return answer
+
+        for step in range(1, 9):
+            if trial.stopping(step, agree=agree):
+                break
+            trial.exit_if_stopping()
+        with pytest.raises(Preempted):
+            trial.exit_if_stopping()
+        return step, trial.stop_reason
+
+    assert at_once(loop, trials) == [(3, "preempted")] * 4
