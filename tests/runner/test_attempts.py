@@ -60,6 +60,7 @@ def test_numbers_go_on_over_jobs_and_name_their_origin(job, another):
     another("job-2").call(len, "four").run()
     parent = job.record("attempts/0002.json")["parent"]
     here = {"step": 7, "uri": path_to_uri(job.output / "checkpoints" / "7")}
+    assert parent.pop("saved") > 0
     assert parent == {"attempt": 1, "checkpoint": here, "seq": 0}
     assert job.attempts() == ["0001.end.json", "0001.json", "0002.end.json", "0002.json"]
 

@@ -10,7 +10,6 @@ import pytest
 from checkpoint_files import read, write
 
 from airflow_provider_kinetic.job import manifests
-from airflow_provider_kinetic.job.vaults import below
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
 
@@ -105,7 +104,6 @@ def test_whoever_changes_the_records_gets_no_file_out_of_the_folder(place, tmp_p
     with trial.save(1) as folder:
         write(folder, {"a": b"1"})
     newest = trial.latest
-    place.vault.write(below(newest.uri, path.lstrip("/")), b"1")
     manifest = manifests.encode([manifests.File(path, 1, hashlib.sha256(b"1").hexdigest(), "", "1")])
     place.vault.write(f"{newest.uri}/{manifests.NAME}", manifest)
     commit = place.layout.commit(newest.name)

@@ -1,4 +1,4 @@
-"""Listings that are a second late, as those of caches and mounted buckets are: older at worst, never wrong."""
+"""Listings that are late, as those of caches and mounted buckets are: older at worst, never wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gcs_server import GcsServer
 from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.series import read_rows
 
-LAG = 1.0
+LAG = 0.4
 
 pytestmark = IN_CLOUD_STORAGE
 
@@ -47,7 +47,7 @@ def test_the_next_attempt_goes_on_from_what_it_sees(place):
             with trial.save(step) as folder:
                 write(folder, {"state": str(step).encode()})
             reached = step
-            time.sleep(0.15)
+            time.sleep(0.06)
         logged.append(reached)
     trial.close()
     time.sleep(LAG + 0.1)
