@@ -4,6 +4,7 @@ from airflow_provider_kinetic import job as job
 from airflow_provider_kinetic.decorators.kinetic import kinetic_task as kinetic_task
 from airflow_provider_kinetic.hooks.kinetic import KineticHook as KineticHook
 from airflow_provider_kinetic.hooks.kinetic import load_result as load_result
+from airflow_provider_kinetic.model.checkpoint import KineticCheckpoint as KineticCheckpoint
 from airflow_provider_kinetic.model.data import Data as Data
 from airflow_provider_kinetic.model.errors import KineticError as KineticError
 from airflow_provider_kinetic.operators.build_image import KineticBuildImageOperator as KineticBuildImageOperator
