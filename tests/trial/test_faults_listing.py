@@ -36,7 +36,7 @@ def test_starters_take_different_numbers_and_do_not_spin(place, gcs):
 
 def test_the_next_attempt_goes_on_from_what_it_sees(place):
     """Whatever it misses belongs to nobody: neither its checkpoints nor its rows come back later."""
-    first, reached, logged = place.begin(), 0, []
+    first, reached = place.begin(), 0
     for attempt in range(1, 6):
         trial = place.begin() if attempt > 1 else first
         with trial.restore() as found:
@@ -48,7 +48,6 @@ def test_the_next_attempt_goes_on_from_what_it_sees(place):
                 write(folder, {"state": str(step).encode()})
             reached = step
             time.sleep(0.06)
-        logged.append(reached)
     trial.close()
     time.sleep(LAG + 0.1)
     last = place.begin()
@@ -59,6 +58,19 @@ def test_the_next_attempt_goes_on_from_what_it_sees(place):
     rows = read_rows(place.vault, place.layout)
     assert [(row.step, row.values) for row in rows] == [(step, {"loss": step}) for step in range(1, reached + 1)]
     assert all(Name.parse(each.name) for each in last.checkpoints)
+
+
+def test_what_was_not_seen_at_the_start_is_not_seen_later(place, gcs, saved):
+    """Also while the attempt's own record is not listed yet."""
+    gcs.buckets["tests"].lag = 1.0
+    saved(place.begin(), 7)
+    shown = time.monotonic() + 1.1
+    time.sleep(0.5)
+    trial = place.begin()
+    time.sleep(max(0.0, shown - time.monotonic()))
+    with trial.restore() as found:
+        assert found is None
+    assert trial.checkpoints == []
 
 
 def test_a_replaced_attempt_is_told_apart_however_late(place, saved):
