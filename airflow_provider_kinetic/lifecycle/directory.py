@@ -66,8 +66,16 @@ def output_directory(store: Store, target: Target, work: Work, record: Submissio
 
 def reopened(record: SubmissionRecord, target: Target, work: Work) -> SubmissionRecord:
     """The record with its directory to be chosen anew: not in an older generation than before, where it is the same."""
-    same = record.output_dir == names.of_generation(base_of(target, work), record.generation)
-    return replace(record, output_dir="", generation=record.generation if same else 1)
+    return replace(record, output_dir="", generation=record.generation if _stays(record, target, work) else 1)
+
+
+def is_renamed(record: SubmissionRecord, target: Target, work: Work) -> bool:
+    """Whether the user names another trial or directory now than when the record was written."""
+    return bool(work.output_dir or work.resume.trial) and not _stays(record, target, work)
+
+
+def _stays(record: SubmissionRecord, target: Target, work: Work) -> bool:
+    return record.output_dir == names.of_generation(base_of(target, work), record.generation)
 
 
 def base_of(target: Target, work: Work) -> str:

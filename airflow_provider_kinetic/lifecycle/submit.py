@@ -27,7 +27,7 @@ from airflow_provider_kinetic.job.storage import ObjectMissing
 from airflow_provider_kinetic.lifecycle import cleanup, images, source, trial
 from airflow_provider_kinetic.lifecycle.consignment import Consignment
 from airflow_provider_kinetic.lifecycle.creation import leave_order
-from airflow_provider_kinetic.lifecycle.directory import output_directory, reopened
+from airflow_provider_kinetic.lifecycle.directory import is_renamed, output_directory, reopened
 from airflow_provider_kinetic.lifecycle.images import BLOCKING, Waiting
 from airflow_provider_kinetic.lifecycle.inputs import Inputs
 from airflow_provider_kinetic.lifecycle.manifest import annotations_of, check, manifest_of
@@ -95,6 +95,8 @@ def ensure(
     theirs = ports if handle is None or reach is None else reach(handle)
     found = look(theirs, handle, record)
     step = decide(record, found, max_tries=work.max_tries)
+    if step is Step.SUBMIT and is_renamed(record, target, work):
+        step = Step.REPLACE  # what was sent under the old id says where its job would have worked
     if handle is not None and step is Step.ADOPT:
         _check_identity(theirs, handle, work, target, say)
         _complete(theirs, handle, work, target, found.status)

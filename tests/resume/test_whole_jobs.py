@@ -134,6 +134,19 @@ def test_a_try_that_adopts_its_job_stays_in_its_directory(shop):
     assert second.xcoms["output_dir"].endswith("/run_1")
 
 
+def test_a_job_that_was_never_created_gets_the_directory_that_its_task_names_now(shop):
+    shop.job("import threading\n" + TRAINS, retries=1, op_kwargs={"steps": 1}, output_dir=f"{shop.folder}/first")
+    shop.write(shop.dag_file.read_text().replace("{'steps': 1}", "{'steps': threading.Lock()}"))
+    first = shop.run()
+    shop.job(TRAINS, retries=1, output_dir=f"{shop.folder}/second")
+
+    second = shop.again(first)
+
+    assert "op_kwargs" in str(first.error) or "steps" in str(first.error)
+    assert second.xcoms["output_dir"] == (shop.folder / "second").as_uri()
+    assert second.value["start"] == 0
+
+
 def test_must_fails_before_anything_is_sent(shop):
     shop.job(TRAINS, resume="must")
 
