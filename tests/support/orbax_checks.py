@@ -134,16 +134,16 @@ def check_a_tree_inside_of_a_save_is_read_in_place(uri):
 
 def check_the_newer_checkpointer_takes_the_same_policies(uri):
     with Trial(uri, Keep()) as trial:
-        options = trial.orbax_options(every=10, keep=2)
+        options = trial.orbax_options(every=10, keep=1, best="loss")
         checkpointer = v1.training.Checkpointer(
             trial.orbax_dir,
             save_decision_policy=options.save_decision_policy,
             preservation_policy=options.preservation_policy,
         )
         with checkpointer:
-            saved = [step for step in range(1, 41) if checkpointer.save(step, STATE)]
+            saved = [step for step in range(1, 41) if checkpointer.save(step, STATE, metrics={"loss": (step - 22) ** 2})]
         assert saved == [10, 20, 30, 40]
-        assert [each.step for each in trial.checkpoints] == [30, 40]
+        assert [(each.step, each.metadata) for each in trial.checkpoints] == [(20, {"loss": 4}), (40, {"loss": 324})]
 
 
 def main(uri, *names):
