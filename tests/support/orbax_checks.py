@@ -141,7 +141,9 @@ def check_the_newer_checkpointer_takes_the_same_policies(uri):
             preservation_policy=options.preservation_policy,
         )
         with checkpointer:
-            saved = [step for step in range(1, 41) if checkpointer.save(step, STATE, metrics={"loss": (step - 22) ** 2})]
+            saved = [
+                step for step in range(1, 41) if checkpointer.save(step, STATE, metrics={"loss": (step - 22) ** 2})
+            ]
         assert saved == [10, 20, 30, 40]
         assert [(each.step, each.metadata) for each in trial.checkpoints] == [(20, {"loss": 4}), (40, {"loss": 324})]
 
