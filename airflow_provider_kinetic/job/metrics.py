@@ -34,6 +34,8 @@ SEGMENT = 256 << 10
 """Bytes from which on a segment is finished."""
 CALM = 1.0
 """Seconds: Cloud Storage takes one write a second of one object."""
+MOST = 500_000
+"""Rows that may wait for a store that is away: some 100 MB."""
 LONGEST = 500
 """Characters of a text."""
 
@@ -80,6 +82,7 @@ class Metrics:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._warned = False
+        self._losing = False
 
     def log(self, values: Mapping[str, Any], step: int, group: str) -> None:
         """:raises TypeError: a value is not a number, bool or text, or the step not a whole number.
@@ -89,6 +92,9 @@ class Metrics:
             raise ValueError("the trial is closed: log before, or ask job.trial() for another one")
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
         line = Row(time.time(), operator.index(step), group, kept).encode()
+        if len(self._pending) >= MOST:
+            self._lose(step)
+            return
         self._pending.append(line)
         self._spool.append(line)
         if self._thread is None:
@@ -111,6 +117,7 @@ class Metrics:
                 if len(self._segment) >= SEGMENT:
                     self._next()
             self._spool.clear()
+            self._losing = False
 
     def close(self) -> None:
         """Write what is left, and the last summary."""
@@ -163,6 +170,14 @@ class Metrics:
                     self.summarize()
             except Exception as error:
                 self._complain(error)
+
+    def _lose(self, step: int) -> None:
+        """The training needs its memory more than these rows."""
+        if not self._losing:
+            self._losing = True
+            text = f"Metrics are lost from step {step} on until the store is back: {MOST} rows wait for it already."
+            with contextlib.suppress(Warning):  # where warnings are errors, the training goes on
+                warnings.warn(text, stacklevel=4)
 
     def _complain(self, error: Exception) -> None:
         if not self._warned:

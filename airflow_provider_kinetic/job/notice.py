@@ -2,7 +2,7 @@
 
 In a job the supervisor heard SIGTERM and left a mark with the moment of it, by a clock that nobody sets; here that mark
 is read. In a script there is no supervisor, so the signal is taken here, once: a second one does what it would have
-done before. Where JAX has taken it before, it stays with JAX, which tells all processes.
+done before.
 """
 
 from __future__ import annotations

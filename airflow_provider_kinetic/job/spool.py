@@ -23,8 +23,10 @@ class Spool:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._number = 0
-        self._files: list[tuple[Path, BinaryIO]] = []
+        self._files: list[Path] = []
         """The last one is written to."""
+        self._stream: BinaryIO | None = None
+        """Of the last one alone: a store that is away for a day must not cost the training its open files."""
         self._lock = threading.RLock()  # a handler of a signal may log, too
 
     def append(self, line: bytes) -> None:
@@ -33,9 +35,10 @@ class Spool:
             return
         try:
             with self._lock:
-                if not self._files:
+                if self._stream is None:
                     self._begin()
-                self._files[-1][1].write(line)
+                assert self._stream is not None
+                self._stream.write(line)
         except OSError as error:
             self._give_up(error)
 
@@ -62,7 +65,10 @@ class Spool:
         self._folder.mkdir(exist_ok=True)
         self._number += 1
         path = self._folder / f"{os.getpid()}-{self._number:08d}.jsonl"
-        self._files.append((path, path.open("ab", buffering=0)))
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = path.open("ab", buffering=0)
+        self._files.append(path)
 
     def _give_up(self, error: OSError) -> None:
         self._folder = None
@@ -72,11 +78,12 @@ class Spool:
 
     def _drop(self, left: int) -> None:
         with self._lock:
+            if not left and self._stream is not None:
+                self._stream.close()
+                self._stream = None
             while len(self._files) > left:
-                path, stream = self._files.pop(0)
-                stream.close()
                 with contextlib.suppress(OSError):  # what is sent once more counts once
-                    path.unlink()
+                    self._files.pop(0).unlink()
 
 
 def send_rest(storage: Storage, layout: TrialLayout, attempt: int, folder: Path, number: int) -> None:

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE
@@ -153,3 +154,27 @@ def test_a_network_that_stays_away_is_said_once_and_disturbs_nobody(place, gcs, 
     gcs.faults.clear()
     trial.close()
     assert steps(place) == list(range(1, 101))
+
+
+def test_a_store_that_stays_away_costs_neither_memory_nor_open_files(place, folder, monkeypatch):
+    monkeypatch.setattr(metrics, "MOST", 50)
+    monkeypatch.setattr(metrics, "SEGMENT", 1)  # of one row
+    place.vault.write(place.layout.attempt(1), b'{"v": 1, "attempt": 1}')
+    trial = place.begin()
+    with monkeypatch.context() as away, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        away.setattr(place.vault, "write", lambda *_, **__: 1 / 0)
+        before = len(list(Path("/dev/fd").iterdir()))
+        for step in range(1, 61):
+            trial.log({"loss": step}, step=step)
+            with pytest.raises(ZeroDivisionError):
+                trial._metrics.flush()
+        assert len(list(Path("/dev/fd").iterdir())) <= before + 1
+    assert [str(each.message) for each in said] == [
+        "Metrics are lost from step 52 on until the store is back: 50 rows wait for it already."
+    ]
+    trial._metrics.flush()
+    trial.log({"loss": 61}, step=61)
+    trial.close()
+    assert steps(place) == [*range(1, 52), 61]
+    assert list(folder.iterdir()) == []
