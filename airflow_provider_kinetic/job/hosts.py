@@ -45,6 +45,8 @@ class Group:
     """URI, with a final slash, of what they tell each other."""
     seats: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     """By process: the ``nonce`` that it alone knows to be its own, and its ``machine``."""
+    saved: int = 0
+    """So many checkpoints has a former life of this attempt numbered."""
 
     @property
     def here(self) -> list[int]:

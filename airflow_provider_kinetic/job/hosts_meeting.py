@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import in_parallel, read_record
+from airflow_provider_kinetic.job.checkpoints import in_parallel, names_of, read_record
 from airflow_provider_kinetic.job.hosts import Group, Host, machine, patience, pauses
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectExists
@@ -45,14 +45,16 @@ class Meeting:
 
         :raises TimeoutError: some did not come.
         """
-        folder = self._call(attempt)
+        number = self._call(attempt)
+        folder, saved = self._layout.meeting(attempt, number), self._saved(attempt) if number > 1 else 0
         seats: dict[int, Mapping[str, str]] = {0: self._me}
         begun, said = time.monotonic(), False
         for pause in pauses():
             missing = self._seated(folder, seats)
             if not missing:
-                self._create(f"{folder}ready.json", {"seats": {str(each): seat for each, seat in seats.items()}})
-                return Group(self._host, attempt, folder, seats)
+                known = {str(process): seat for process, seat in seats.items()}
+                self._create(f"{folder}ready.json", {"attempt": attempt, "seats": known, "saved": saved})
+                return Group(self._host, attempt, folder, seats, saved)
             waited = time.monotonic() - begun
             text = f"{_named(missing)} of {self._host.processes} did not come to attempt {attempt}"
             if waited > patience():
@@ -83,10 +85,10 @@ class Meeting:
             if newest != folder:
                 folder, seated = newest, self._sit(newest)
             elif seated:
-                seats = self._read(f"{folder}ready.json").get("seats", {})
-                if seats.get(str(self._host.process), {}).get("nonce") == self._me["nonce"]:
-                    attempt = int(self._read(f"{folder}call.json")["attempt"])
-                    return Group(self._host, attempt, folder, {int(each): seat for each, seat in seats.items()})
+                ready = self._read(f"{folder}ready.json")
+                seats = {int(process): seat for process, seat in ready.get("seats", {}).items()}
+                if seats.get(self._host.process) == self._me:
+                    return Group(self._host, int(ready["attempt"]), folder, seats, int(ready["saved"]))
             if time.monotonic() - begun > patience():
                 raise TimeoutError(
                     f"Process {self._host.process} of {self._host.processes} found no process 0 of its job in "
@@ -96,13 +98,18 @@ class Meeting:
             time.sleep(pause)
         raise AssertionError
 
-    def _call(self, attempt: int) -> str:
-        """A new one; its folder."""
+    def _call(self, attempt: int) -> int:
+        """A new one, counted from 1 in each attempt."""
         number = 1
         content = {"attempt": attempt, "job_id": self._job_id, "processes": self._host.processes, **self._me}
         while not self._create(f"{self._layout.meeting(attempt, number)}call.json", content):
             number += 1
-        return self._layout.meeting(attempt, number)
+        return number
+
+    def _saved(self, attempt: int) -> int:
+        """Checkpoints are numbered over all lives of an attempt: the number says which is newer."""
+        names = names_of(self._vault.list(self._layout.commits))
+        return max((name.seq for name in names if name.attempt == attempt), default=0)
 
     def _newest_call(self) -> str:
         calls = [uri for uri in self._vault.list(self._layout.meetings) if uri.endswith("/call.json")]

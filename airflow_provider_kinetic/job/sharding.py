@@ -9,6 +9,7 @@ together, or does not come, is an error on every process and no checkpoint.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +56,7 @@ class ShardedSaver(Saver):
     def __init__(self, group: Group, *args: Any) -> None:
         super().__init__(*args)
         self._group = group
+        self._sequence = itertools.count(group.saved + 1)
         self._failed: list[Name] = []
 
     def _describe(self, draft: Draft) -> None:

@@ -201,6 +201,20 @@ def test_a_part_of_an_earlier_life_of_the_same_attempt_does_not_count(place, mee
 
 
 @pytest.mark.faults
+def test_a_later_life_of_the_same_attempt_goes_on(place, meet, save, restored, monkeypatch):
+    monkeypatch.setenv("KINETIC_OUTPUT_DIR", place.uri)
+    monkeypatch.setenv("KINETIC_ATTEMPT", "7")
+    keep = Keep(latest=2)
+    for life in (1, 2):
+        trials = meet(keep=keep)
+        assert restored(trials) == [(2, everything(2)) if life == 2 else None] * 4
+        assert save(trials, 2 * life - 1) == save(trials, 2 * life) == [None] * 4
+    trials[0]._saver._background.submit(int).result()
+    assert [each.step for each in trials[1].checkpoints] == [3, 4]
+    assert restored(trials) == [(4, everything(4))] * 4
+
+
+@pytest.mark.faults
 def test_a_slow_host_finds_its_checkpoint_deleted(place, meet, at_once):
     """Its part is there, and before it looks again the checkpoint is complete and gone."""
     trials = meet()
