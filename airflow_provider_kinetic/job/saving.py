@@ -34,7 +34,7 @@ from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.manifests import File
 from airflow_provider_kinetic.job.numbers import as_json
 from airflow_provider_kinetic.job.steps import MARKER
-from airflow_provider_kinetic.job.storage import ObjectExists, ObjectMissing
+from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.vaults import Vault, below
 from airflow_provider_kinetic.model.errors import Superseded
 
@@ -99,6 +99,7 @@ class Saver:
         self._committed = committed
         self._sequence = itertools.count(1)
         self._previous: tuple[str, list[File]] = ("", [])
+        self._former: Future[tuple[str, list[File]]] | None = None
         self._pending: Future[None] | None = None
         self._background = ThreadPoolExecutor(1, "kinetic-save")
         self._lock = threading.Lock()
@@ -107,13 +108,12 @@ class Saver:
         self._took: deque[float] = deque(maxlen=3)
         """Seconds, of the last ones that were."""
 
-    def continue_from(self, checkpoint: Checkpoint | None) -> None:
-        """Files that it has need not be sent again. It is not needed: any trouble is passed over."""
-        if checkpoint is None:
-            return
-        with contextlib.suppress(ObjectMissing, ValueError):
-            files = manifests.decode(self._vault.read(f"{checkpoint.uri}/{manifests.NAME}"))
-            self._previous = checkpoint.uri, files
+    def continue_from(self, find: Callable[[], Checkpoint | None]) -> None:
+        """Files of what is found need not be sent again. It is looked for while the folder is filled."""
+        with contextlib.suppress(RuntimeError):  # the interpreter ends: then all is sent
+            looking = ThreadPoolExecutor(1, "kinetic-former")
+            self._former = looking.submit(_files_of, self._vault, find)
+            looking.shutdown(wait=False)
 
     @contextlib.contextmanager
     def save(
@@ -214,6 +214,9 @@ class Saver:
 
         Beside them is Orbax's mark: an Orbax manager that is told to clear up deletes what has none (``native``).
         """
+        if self._former is not None:
+            former, self._former = self._former, None
+            self._previous = former.result()
         folder = self._layout.data(str(draft.name))
         found = [(path, file, file.stat().st_size) for path, file in manifests.files_in(draft.folder)]
         manifests.check([path for path, _, _ in found])
@@ -275,6 +278,15 @@ class Saver:
         like = [each for each in self._previous[1] if each.size == size and each.edge == edge]
         digest = manifests.sha256_of(file) if like else ""
         return next((each for each in like if each.sha256 == digest), None)
+
+
+def _files_of(vault: Vault, find: Callable[[], Checkpoint | None]) -> tuple[str, list[File]]:
+    """It is not needed, so any trouble is passed over."""
+    with contextlib.suppress(Exception):
+        checkpoint = find()
+        if checkpoint is not None:
+            return checkpoint.uri, manifests.decode(vault.read(f"{checkpoint.uri}/{manifests.NAME}"))
+    return "", []
 
 
 def _step(step: int) -> int:

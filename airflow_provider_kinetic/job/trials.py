@@ -181,7 +181,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         """As :meth:`save`, for those who must know the checkpoint's name before, or whose metadata has any keys."""
         if not self._continues:
             self._continues = True
-            self._saver.continue_from(next(self._shelf.saved(), None))
+            self._saver.continue_from(lambda: next(self._shelf.saved(), None))
         self.look()
         with self._saver.save(step, wait, metadata, self._time) as draft:
             yield draft
