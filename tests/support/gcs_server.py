@@ -318,8 +318,9 @@ class Exchange(Wire):
     def _compare(self, content: Content) -> None:
         """With the hash that the client has sent."""
         told = dict(re.findall(r"(\w+)=([^,\s]+)", self.headers.get("X-Goog-Hash", "")))
-        for key, actual in (("crc32c", content.crc32c), ("md5", content.md5)):
-            if told.get(key, actual) != actual:
+        for key in told.keys() & {"crc32c", "md5"}:
+            actual = getattr(content, key)
+            if told[key] != actual:
                 raise ApiError(400, f"Provided {key.upper()} {told[key]!r} doesn't match calculated {actual!r}.")
 
     def cancel(self, _: Bucket) -> None:

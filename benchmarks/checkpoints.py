@@ -1,0 +1,369 @@
+"""What saving and restoring cost beside the transfer of the same bytes, and beside Orbax.
+
+All talk to one Cloud Storage of this machine (``support/object_server.py``), in turns in the same run, with connections
+that are kept. Every request waits as long as a round trip to a bucket takes. The peer sends and fetches the same files
+and does nothing else: no digest, no record (``support/raw_transfer.py``). What ours needs beyond it is counted in
+round trips: requests that can only have waited for each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from support.object_server import BUCKET, ObjectServer, object_server
+from support.raw_transfer import RawTransfer
+
+from airflow_provider_kinetic.job.attempts import Records
+from airflow_provider_kinetic.job.checkpoints import Checkpoint, in_parallel, record_of
+from airflow_provider_kinetic.job.gcs_http import Session
+from airflow_provider_kinetic.job.gcs_vault import GcsVault
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.metrics import Metrics
+from airflow_provider_kinetic.job.restoring import Restorer
+from airflow_provider_kinetic.job.retention import Keep
+from airflow_provider_kinetic.job.trials import Trial
+
+RUNS = 7
+KIBIBYTE, MEBIBYTE = 1 << 10, 1 << 20
+LATENCY = 0.03
+"""Seconds that every request waits."""
+COUNTING = 0.15
+"""The same while round trips are counted: more than a busy machine takes to start a few threads."""
+RATE = 150e6
+"""Bytes a second of one connection, where they are limited."""
+CASES = {
+    "13 × 300 KB": [300_000] * 13,
+    "4 × 32 MiB": [32 * MEBIBYTE] * 4,
+    "17 files, 280 MiB": [24 * MEBIBYTE] + [16 * MEBIBYTE] * 16,
+}
+CHANGED = 24 * MEBIBYTE
+"""Bytes of the file of the last case that changes."""
+ATTEMPTS, COMMITS, ROWS = 20, 200, 100_000
+LIMIT_SAVE, LIMIT_SAVE_TRIPS = 1.05, 5
+LIMIT_RESTORE, LIMIT_RESTORE_TRIPS = 1.1, 1
+LIMIT_BLOCKED, LIMIT_OPEN = 0.05, 0.5
+"""Seconds."""
+LIMIT_SENT = 1.01
+"""Times the bytes that changed; records and metadata are sent too."""
+ORBAX = Path(__file__).parent / "support" / "orbax_checkpoints.py"
+
+
+@dataclass
+class Place:
+    """The server, a vault whose connections are kept, and the peer."""
+
+    server: ObjectServer
+    folder: Path
+    trials: int = 0
+
+    def __post_init__(self) -> None:
+        self.vault = GcsVault(Session({"STORAGE_EMULATOR_HOST": self.server.url}, patience=20))
+        self.raw = RawTransfer(self.server.url, BUCKET)
+
+    @contextmanager
+    def trial(self) -> Iterator[Trial]:
+        """A new one; made, and ended, at no latency."""
+        self.server.slow()
+        self.trials += 1
+        trial = Trial(f"gs://{BUCKET}/{self.trials}", Keep(latest=9), self.vault)
+        self.settle(trial)
+        yield trial
+        self.server.slow()
+        trial.close()
+        self.server.clear()
+
+    def settle(self, trial: Trial) -> None:
+        """What it does in the background is done."""
+        trial._saver._background.submit(int).result()
+
+    @contextmanager
+    def counted(self) -> Iterator[list[int]]:
+        """The number of sequential round trips, once it is over."""
+        self.server.slow(COUNTING)
+        self.server.counts()
+        found: list[int] = []
+        yield found
+        found.append(chain([at for _, at in self.server.counts().requests]))
+
+
+def chain(times: Sequence[float]) -> int:
+    """The longest chain of requests of which each can have waited for the answer to the one before."""
+    length, last = 0, float("-inf")
+    for at in sorted(times):
+        if at >= last + COUNTING:
+            length, last = length + 1, at
+    return length
+
+
+def seconds(work: Callable[[], object]) -> float:
+    gc.collect()
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def made(folder: Path, sizes: Sequence[int]) -> list[Path]:
+    folder.mkdir()
+    for number, size in enumerate(sizes):
+        with (folder / f"{number:03}").open("wb") as stream:
+            for at in range(0, size, MEBIBYTE):
+                stream.write(os.urandom(min(MEBIBYTE, size - at)))
+    return sorted(folder.iterdir())
+
+
+def save(trial: Trial, step: int, files: Sequence[Path], wait: bool = True) -> float:
+    """Seconds from the end of the body; the body makes links, so that no disk is measured."""
+    with trial.save(step, wait=wait, loss=0.5) as folder:
+        for path in files:
+            os.link(path, folder / path.name)
+        begun = time.perf_counter()
+    return time.perf_counter() - begun
+
+
+class Ratio:
+    """Figures of ours and of the peer, in turns."""
+
+    def __init__(self, limit: float, trips: int) -> None:
+        self.limit, self.trips = limit, trips
+        self.ours: list[float] = []
+        self.raw: list[float] = []
+
+    def told(self, title: str, ours_trips: int, raw_trips: int) -> bool:
+        ours, raw = statistics.median(self.ours), statistics.median(self.raw)
+        extra = ours_trips - raw_trips
+        most = self.limit * raw + self.trips * LATENCY
+        good = ours <= most and extra <= self.trips
+        print(
+            f"  {title:44} {ours:7.3f} s  raw {raw:7.3f} s  {ours / raw:5.2f} ×, without round trips "
+            f"{(ours - extra * LATENCY) / raw:5.2f} ×  round trips {ours_trips} - {raw_trips}"
+            f"  at most {most:.3f} s{'' if good else '  NOT met'}"
+        )
+        return good
+
+
+def saving(place: Place, title: str, files: list[Path], rate: float) -> bool:
+    ratio = Ratio(LIMIT_SAVE, LIMIT_SAVE_TRIPS)
+    named = [(path.name, path) for path in files]
+    for _ in range(RUNS + 1):
+        with place.trial() as trial:
+            trial.log({"loss": 0.5}, step=1)
+            place.server.slow(LATENCY, rate)
+            ratio.ours.append(save(trial, 1, files))
+            ratio.raw.append(seconds(lambda: place.raw.upload(named)))
+    del ratio.ours[0], ratio.raw[0]  # connections are made
+    with place.trial() as trial:
+        save(trial, 1, files[:1])
+        place.settle(trial)
+        trial.log({"loss": 0.5}, step=1)
+        with place.counted() as ours:
+            save(trial, 2, files)
+        with place.counted() as raw:
+            place.raw.upload(named)
+    return ratio.told(f"save {title}{limited(rate)}", ours[0], raw[0])
+
+
+def restoring(place: Place, title: str, files: list[Path], rate: float) -> bool:
+    ratio = Ratio(LIMIT_RESTORE, LIMIT_RESTORE_TRIPS)
+    with place.trial() as trial:
+        save(trial, 1, files)
+        found = trial.latest
+        assert found is not None
+        prefix = found.uri.partition(f"{BUCKET}/")[2]
+
+        def ours(folder: Path) -> None:
+            Restorer(found.uri, place.vault).download(found, folder)
+
+        def raw(folder: Path) -> None:
+            place.raw.download([(f"{prefix}/{path.name}", folder / path.name) for path in files])
+
+        def into_folder(work: Callable[[Path], None]) -> float:
+            folder = Path(tempfile.mkdtemp(dir=place.folder))
+            try:
+                return seconds(lambda: work(folder))
+            finally:
+                shutil.rmtree(folder)
+
+        for _ in range(RUNS + 1):
+            place.server.slow(LATENCY, rate)
+            ratio.ours.append(into_folder(ours))
+            ratio.raw.append(into_folder(raw))
+        del ratio.ours[0], ratio.raw[0]
+        with place.counted() as ours_trips:
+            into_folder(ours)
+        with place.counted() as raw_trips:
+            into_folder(raw)
+    return ratio.told(f"restore {title}{limited(rate)}", ours_trips[0], raw_trips[0])
+
+
+def limited(rate: float) -> str:
+    return f", {rate / 1e6:.0f} MB/s a connection" if rate else ""
+
+
+def changing(place: Place, files: list[Path]) -> bool:
+    """A save in which one file is another, and how long a save in the background holds the training up."""
+    other = made(place.folder / "changed", [CHANGED])[0].rename(place.folder / "changed" / files[0].name)
+    sent, blocked, spent, copies = [], [], [], []
+    for _ in range(RUNS):
+        with place.trial() as trial:
+            place.server.slow(LATENCY)
+            begun = time.perf_counter()
+            filled = save(trial, 1, files, wait=False)
+            blocked.append((filled, time.perf_counter() - begun))
+            trial.wait()
+            place.settle(trial)
+            place.server.counts()
+            spent.append(save(trial, 2, [other, *files[1:]]))
+            counts = place.server.counts()
+            sent.append(counts.bytes_in)
+            copies.append(sum(kind == "rewrite" for kind, _ in counts.requests))
+    most, longest = max(sent), statistics.median(each[0] for each in blocked)
+    good = most <= LIMIT_SENT * CHANGED and longest <= LIMIT_BLOCKED
+    print(
+        f"  280 MiB, 24 MiB changed: {most / MEBIBYTE:.2f} MiB sent, {copies[0]} copies, "
+        f"{statistics.median(spent):.3f} s; at most {LIMIT_SENT * CHANGED / MEBIBYTE:.2f} MiB\n"
+        f"  wait=False holds up for {longest * 1000:.1f} ms after the body, the first time of an attempt; "
+        f"with its beginning and 17 links {statistics.median(each[1] for each in blocked) * 1000:.1f} ms; "
+        f"at most {LIMIT_BLOCKED * 1000:.0f} ms{'' if good else '  NOT met'}"
+    )
+    return good
+
+
+def opening(place: Place) -> bool:
+    """A trial with a long history."""
+    place.server.slow()
+    uri = f"gs://{BUCKET}/history"
+    layout = TrialLayout(uri)
+    records = Records(uri, "", place.vault)
+    for number in range(1, ATTEMPTS + 1):
+        assert records.begin({}).number == number
+        names = [Name(step, number, step % 10 + 1) for step in range(number * 10, number * 10 + COMMITS // ATTEMPTS)]
+        in_parallel(lambda name: commit(place.vault, layout, name), names)
+    metrics = Metrics(place.vault, layout, 1, lambda: True, {})
+    for step in range(ROWS):
+        metrics.log({"loss": 0.5, "accuracy": 0.5}, step, "train")
+    metrics.close()
+    spent, latest, requests = [], [], []
+    for _ in range(RUNS):
+        place.server.slow(LATENCY)
+        place.server.counts()
+        begun = time.perf_counter()
+        trial = Trial(uri, Keep(latest=10_000), place.vault)
+        spent.append(time.perf_counter() - begun)
+        requests.append(len(place.server.counts().requests))
+        latest.append(seconds(partial(getattr, trial, "latest")))
+        _forget(place, trial)
+    with place.counted() as trips:
+        trial = Trial(uri, Keep(latest=10_000), place.vault)
+    _forget(place, trial)
+    median = statistics.median(spent)
+    good = median <= LIMIT_OPEN
+    print(
+        f"  {ATTEMPTS} attempts, {COMMITS} checkpoints, {ROWS:,} rows: open in {median:.3f} s, {requests[0]} requests, "
+        f"{trips[0]} round trips; latest {statistics.median(latest):.3f} s; at most {LIMIT_OPEN} s"
+        f"{'' if good else '  NOT met'}"
+    )
+    return good
+
+
+def _forget(place: Place, trial: Trial) -> None:
+    """As if it had never been: each one finds the same history."""
+    place.server.slow()
+    trial.close()
+    for uri in place.vault.list(trial._shelf._layout.attempt(trial.attempt).removesuffix(".json")):
+        place.vault.delete(uri)
+
+
+def commit(vault: GcsVault, layout: TrialLayout, name: Name) -> None:
+    for path in range(15):
+        vault.write(f"{layout.data(str(name))}/{path}", b"1")
+    checkpoint = Checkpoint(name.step, layout.data(str(name)), name.attempt, {"loss": 0.5}, 15, 15)
+    vault.write(layout.commit(str(name)), json.dumps(record_of(checkpoint, name, "")).encode(), if_absent=True)
+
+
+def orbax(place: Place) -> None:
+    """The same arrays through Orbax, in an interpreter of its own; ours as one file for each array."""
+    command = ["uv", "run", "--no-project", "--with", "orbax-checkpoint", "--with", "gcsfs", "python", str(ORBAX)]
+    environ = {
+        **{key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")},
+        "STORAGE_EMULATOR_HOST": place.server.url,
+        "TENSORSTORE_GCS_HTTP_URL": place.server.url,
+        "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
+        "JAX_PLATFORMS": "cpu",
+    }
+    place.server.slow(LATENCY)
+    try:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        print("  beside Orbax: skipped, there is no uv")
+        return
+    if done.returncode:
+        print(f"  beside Orbax: skipped, it cannot be installed or run: {done.stderr.strip().splitlines()[-1:]}")
+        return
+    for line in done.stdout.splitlines():
+        theirs = json.loads(line)
+        files = made(
+            place.folder / f"orbax-{theirs['bytes']}", [theirs["bytes"] // theirs["arrays"]] * theirs["arrays"]
+        )
+        saved, restored, requests = [], [], 0
+        for _ in range(3):
+            with place.trial() as trial:
+                place.server.slow(LATENCY)
+                place.server.counts()
+                saved.append(save(trial, 1, files))
+                requests = len(place.server.counts().requests)
+                with trial.restore() as found:
+                    begun = found is not None
+                    assert begun
+                place.settle(trial)
+
+                def restore() -> None:
+                    with trial.restore():
+                        pass
+
+                restored.append(seconds(restore))
+        print(
+            f"  {theirs['bytes'] / 1e6:.0f} MB in {theirs['arrays']} arrays: save {statistics.median(saved):.2f} s, "
+            f"{requests} requests; Orbax {theirs['version']} {theirs['save']:.2f} s, "
+            f"holds up for {theirs['blocked']:.2f} s;  "
+            f"restore {statistics.median(restored):.2f} s; Orbax {theirs['restore']:.2f} s"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="parts whose name has this text: save, restore, change, open, orbax")
+    only = parser.parse_args().only
+    with tempfile.TemporaryDirectory() as name, object_server() as server:
+        place, met = Place(server, Path(name)), []
+        os.environ["KINETIC_TMP"] = name
+        cases = {title: made(Path(name) / title, sizes) for title, sizes in CASES.items()}
+        for part, work in (("save", saving), ("restore", restoring)):
+            if only in part:
+                met += [work(place, title, files, rate) for rate in (0.0, RATE) for title, files in cases.items()]
+        if only in "change":
+            met.append(changing(place, cases["17 files, 280 MiB"]))
+        if only in "open":
+            met.append(opening(place))
+        if only in "orbax":
+            orbax(place)
+    print(f"limits, at {LATENCY * 1000:.0f} ms a request: {'met' if all(met) else 'NOT met'}")
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
