@@ -253,7 +253,7 @@ events = st.tuples(st.sampled_from(RUNS), st.sampled_from(["complete", *ENDS, "n
 
 
 @given(st.lists(events, max_size=15))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 def test_what_completed_is_never_used_again_and_what_did_not_always_is(happened):
     """Under ``auto``, for trials that task instances have of their own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -279,7 +279,7 @@ def test_what_completed_is_never_used_again_and_what_did_not_always_is(happened)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["auto", "always", "never"]), st.sampled_from(["complete", *ENDS]))))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 def test_never_is_always_a_directory_in_which_nobody_has_been(happened):
     with tempfile.TemporaryDirectory() as folder:
         task, known = Story(Path(folder))(), set()

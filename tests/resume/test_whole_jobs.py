@@ -12,6 +12,8 @@ from tasks import work
 from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
+pytestmark = pytest.mark.faults
+
 TRAINS = """
 def f(steps=3, breaks_at=0):
     from airflow_provider_kinetic import job

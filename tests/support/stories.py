@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.report import FAILURE, PREEMPTED, SUCCESS, Report
-from airflow_provider_kinetic.job.storage import path_to_uri, uri_to_path
+from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.lifecycle.arguments import Arguments
 from airflow_provider_kinetic.lifecycle.directory import Directory, output_directory, reopened
 from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord
@@ -19,7 +19,9 @@ from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model.resume import Resume
 from airflow_provider_kinetic.model.spec import JobSpec, TaskIdentity
 from airflow_provider_kinetic.model.target import Target
+from airflow_provider_kinetic.stores.base import Store
 from airflow_provider_kinetic.stores.local import LocalStore
+from airflow_provider_kinetic.stores.vault import StoreVault
 
 
 def train(lr: float = 0.1, seed: int = 0) -> None: ...
@@ -29,8 +31,10 @@ def train(lr: float = 0.1, seed: int = 0) -> None: ...
 class Instance:
     """A task instance over all its tries."""
 
-    root: Path
+    outputs: str
+    """URI of the folder of all trials."""
     identity: TaskIdentity
+    store: Store = field(default_factory=LocalStore)
     memory: SubmissionRecord | None = None
     """What Airflow's task state store holds."""
     job: Records | None = None
@@ -44,10 +48,10 @@ class Instance:
         arguments = Arguments.of(train, (), args)
         request = Resume(policy=policy, **options)
         work = Work(train, (), args, JobSpec("train"), self.identity, 1, {}, output_dir, request, arguments)
-        target = Target("local", "k", path_to_uri(self.root), path_to_uri(self.root), path_to_uri(self.root))
+        target = Target("local", "k", self.outputs, self.outputs, self.outputs)
         former = self.memory
         record = reopened(former.next(max_tries=1), target, work) if former else SubmissionRecord.first(max_tries=1)
-        place = output_directory(LocalStore(), target, work, record)
+        place = output_directory(self.store, target, work, record)
         self.memory = replace(record, output_dir=place.uri, generation=place.generation)
         if begins:
             self.start(args=dict(arguments.values), args_digest=arguments.digest)
@@ -57,7 +61,7 @@ class Instance:
         """The machine starts, once more if it was taken away."""
         assert self.memory is not None
         identity = {name: str(getattr(self.identity, name)) for name in ("dag_id", "task_id", "run_id", "map_index")}
-        self.job = Records(self.memory.output_dir, self.memory.job_id)
+        self.job = Records(self.memory.output_dir, self.memory.job_id, StoreVault(self.store))
         self.attempt = self.job.begin({**identity, **facts})
 
     def end(self, outcome: str) -> None:
@@ -76,9 +80,7 @@ class Instance:
     def save(self, step: int = 7) -> None:
         """With plain Orbax."""
         assert self.memory is not None
-        folder = uri_to_path(self.memory.output_dir) / "checkpoints" / str(step)
-        folder.mkdir(parents=True)
-        (folder / "data").touch()
+        self.store.write(f"{self.memory.output_dir}/checkpoints/{step}/commit_success.txt", b"")
 
 
 @dataclass
@@ -86,7 +88,11 @@ class Story:
     """Runs of a DAG on the local platform."""
 
     root: Path
+    store: Store = field(default_factory=LocalStore)
+    bucket: str = ""
+    """Of another store than files, ``gs://name``."""
 
     def __call__(self, run_id: str = "run_1", map_index: int = -1, task_id: str = "train") -> Instance:
         """The task's instance as one who remembers nothing."""
-        return Instance(self.root, TaskIdentity("retrain", task_id, run_id, map_index))
+        identity = TaskIdentity("retrain", task_id, run_id, map_index)
+        return Instance(self.bucket or path_to_uri(self.root), identity, self.store)
