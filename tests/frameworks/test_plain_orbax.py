@@ -68,8 +68,6 @@ def test_a_preempted_job_goes_on_within_its_try(shop: Shop, hard: bool) -> None:
     preempted.join()
     assert (result.state, result.value) == ("success", 20)
     attempts = Path(result.xcoms["output_dir"].removeprefix("file://")) / ".kinetic" / "attempts"
-    if not hard:
-        assert json.loads((attempts / "0001.end.json").read_text())["state"] == "PREEMPTED"
     assert json.loads((attempts / "0002.json").read_text())["parent"]["checkpoint"]["step"] == 20
 
 
