@@ -52,7 +52,7 @@ class Place:
         self.vault = FileVault()
         self.layout = TrialLayout(path_to_uri(folder / "out"))
         attempt = Records(self.layout.output_dir, "", self.vault).begin({})
-        self.metrics = Metrics(self.vault, self.layout, attempt.number, lambda: True, self.spool)
+        self.metrics = Metrics(self.vault, self.layout, attempt.number, lambda: True, {}, self.spool)
 
 
 def microseconds(call, times: int) -> list[float]:

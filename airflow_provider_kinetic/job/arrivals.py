@@ -17,6 +17,8 @@ from airflow_provider_kinetic.job.vaults import BLOCK, Vault
 
 PART = 16 << 20
 """Bytes that one connection brings at a time."""
+CONNECTIONS = 32
+"""At once, with a block of half a megabyte each."""
 
 
 class Arrival:

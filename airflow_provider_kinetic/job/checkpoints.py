@@ -222,14 +222,14 @@ def read_record(storage: Storage, uri: str) -> dict[str, Any] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def in_parallel(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+def in_parallel(call: Callable[[T], R], items: Sequence[T], threads: int = THREADS) -> list[R]:
     """Results in the order of the items; a single one is called right here.
 
     One after the other while the interpreter ends: then no thread begins any more, and the last save still counts.
     """
     if len(items) < 2:
         return [call(item) for item in items]
-    with ThreadPoolExecutor(min(THREADS, len(items))) as pool:
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:
         try:
             futures = [pool.submit(call, item) for item in items]
         except RuntimeError:  # of the pool alone: what a call raises stays in its future

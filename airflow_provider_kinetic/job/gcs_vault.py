@@ -60,7 +60,7 @@ class GcsVault(GcsStorage):
         """Continued where the connection broke. Nothing is compared here: who asks knows the digest."""
         if not count:
             return self._size(uri)
-        block, at, end = memoryview(bytearray(min(count, BLOCK))), start, start + count
+        block, at, end = memoryview(bytearray(min(count, BLOCK // 2))), start, start + count
         size, tries = 0, _TRIES
         while at < end and tries:
             reply = self._request_part(uri, at, end)

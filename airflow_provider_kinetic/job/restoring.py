@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from airflow_provider_kinetic.job import manifests
-from airflow_provider_kinetic.job.arrivals import Arrival
+from airflow_provider_kinetic.job.arrivals import CONNECTIONS, Arrival
 from airflow_provider_kinetic.job.checkpoints import KINETIC, Checkpoint, at, in_parallel
 from airflow_provider_kinetic.job.manifests import File
 from airflow_provider_kinetic.job.saving import ENV_TMP
@@ -118,7 +118,8 @@ class Restorer:
             target = folder / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target))
-        in_parallel(lambda part: part[0].fetch(part[1]), [(each, start) for each in arriving for start in each.parts])
+        parts = [(each, start) for each in arriving for start in each.parts]
+        in_parallel(lambda part: part[0].fetch(part[1]), parts, CONNECTIONS)
         return [each.file for each in arriving if not each.whole]
 
 

@@ -48,7 +48,10 @@ class RawTransfer:
         self._all(receive, files)
 
     def _all(
-        self, work: Callable[[http.client.HTTPConnection, str, Path], None], files: Sequence[tuple[str, Path]]
+        self,
+        work: Callable[[http.client.HTTPConnection, str, Path], None],
+        files: Sequence[tuple[str, Path]],
+        threads: int,
     ) -> None:
         def one(file: tuple[str, Path]) -> None:
             try:
