@@ -51,7 +51,6 @@ class RawTransfer:
         self,
         work: Callable[[http.client.HTTPConnection, str, Path], None],
         files: Sequence[tuple[str, Path]],
-        threads: int,
     ) -> None:
         def one(file: tuple[str, Path]) -> None:
             try:
