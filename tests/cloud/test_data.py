@@ -90,8 +90,8 @@ def test_what_is_there_is_not_sent_again(shop: CloudShop) -> None:
 
     assert shop.cloud.objects(prefix="default/") == before
     looks = [call.partition(" ")[0] for call in calls if "handle" not in call]
-    assert looks[:4] == ["list", "stat", "stat", "stat"], "the output directory; then marker, a file, an empty folder"
-    assert set(looks[4:]) == {"upload", "write"}, "the parcel"
+    assert looks[:5] == ["list", "list", "stat", "stat", "stat"], "the directory twice; then marker, a file, an empty folder"
+    assert set(looks[5:]) == {"upload", "write"}, "the parcel"
 
 
 def test_a_retry_follows_its_job_and_does_not_look_at_the_data(shop: CloudShop) -> None:
