@@ -28,16 +28,16 @@ from pathlib import Path
 from support.object_server import BUCKET, ObjectServer, object_server
 from support.raw_transfer import RawTransfer
 
-from airflow_provider_kinetic.job.attempts import Records
-from airflow_provider_kinetic.job.checkpoints import Checkpoint, in_parallel, record_of
 from airflow_provider_kinetic.job.gcs_http import Session
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.metrics import Metrics
-from airflow_provider_kinetic.job.restoring import Restorer
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.attempts import Records
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, in_parallel, record_of
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.metrics import Metrics
+from airflow_provider_kinetic.job.training.restoring import Restorer
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 
 RUNS = 7
 KIBIBYTE, MEBIBYTE = 1 << 10, 1 << 20

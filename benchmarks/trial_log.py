@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from airflow_provider_kinetic.job.attempts import Records
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.metrics import Metrics
-from airflow_provider_kinetic.job.series import read_rows
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.summary import Summary
+from airflow_provider_kinetic.job.training.attempts import Records
+from airflow_provider_kinetic.job.training.metrics import Metrics
+from airflow_provider_kinetic.job.training.series import read_rows
+from airflow_provider_kinetic.job.training.summary import Summary
 from airflow_provider_kinetic.job.vaults import FileVault
 
 CALLS = 20_000

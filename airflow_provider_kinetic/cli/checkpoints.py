@@ -12,8 +12,8 @@ from typing import Any
 from airflow_provider_kinetic.cli.command import audited, command, tell
 from airflow_provider_kinetic.cli.output import FOR_PEOPLE, Row, ago, show, show_one, size, timestamp
 from airflow_provider_kinetic.cli.trials import open_trial
-from airflow_provider_kinetic.job.checkpoints import KINETIC
-from airflow_provider_kinetic.job.retention import Keep
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC
+from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.lifecycle.reader import TrialReader, View
 from airflow_provider_kinetic.lifecycle.reader_facts import COMPLETED, CheckpointInfo
 from airflow_provider_kinetic.model.errors import ConfigurationError

@@ -14,7 +14,7 @@ from airflow_provider_kinetic.cli.trials import open_trial
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from airflow_provider_kinetic.job.series import Row as Logged
+    from airflow_provider_kinetic.job.training.series import Row as Logged
 
 _COLUMNS: Mapping[str, Callable[[Row], Any]] = {
     name: lambda row, name=name: row[name]  # type: ignore[misc]  # mypy does not know a lambda's default
@@ -51,7 +51,7 @@ def write_csv(rows: Iterable[Logged], stream: Any) -> None:
 
 
 def _export(rows: Iterable[Logged], directory: str) -> None:
-    from airflow_provider_kinetic.job.tensorboard import write_events
+    from airflow_provider_kinetic.job.training.tensorboard import write_events
     from airflow_provider_kinetic.job.vaults import FileVault, as_uri
 
     target = as_uri(directory)
@@ -70,7 +70,7 @@ def _wanted(args: Namespace, group: str, metric: str) -> bool:
 
 
 def _row(name: str, curve: Mapping[str, Any]) -> Row:
-    """Groups may hold slashes; names of metrics too. The first one parts them, as in `job.summary`."""
+    """Groups may hold slashes; names of metrics too. The first one parts them, as in `job.training.summary`."""
     group, _, metric = name.partition("/")
     points = curve["points"]
     facts = {key: curve[key] for key in ("last", "min", "max", "count")}

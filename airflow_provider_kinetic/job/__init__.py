@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "trial": ".trials",
-    "Trial": ".trials",
-    "Keep": ".retention",
-    "Checkpoint": ".checkpoints",
-    "export_tensorboard": ".tensorboard",
+    "trial": ".training.trials",
+    "Trial": ".training.trials",
+    "Keep": ".training.retention",
+    "Checkpoint": ".training.checkpoints",
+    "export_tensorboard": ".training.tensorboard",
     "Preempted": "..model.errors",
     "Superseded": "..model.errors",
     "CheckpointCorrupt": "..model.errors",

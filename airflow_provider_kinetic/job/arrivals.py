@@ -12,7 +12,7 @@ import os
 import threading
 from pathlib import Path
 
-from airflow_provider_kinetic.job.manifests import File
+from airflow_provider_kinetic.job.training.manifests import File
 from airflow_provider_kinetic.job.vaults import BLOCK, Vault
 
 PART = 16 << 20

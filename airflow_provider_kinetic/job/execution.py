@@ -147,7 +147,7 @@ def execute(call: Call, stop: StopRequest) -> Outcome:
 
 def _close_trials(error: BaseException | None = None) -> None:
     """Finish what the function saves in the background. Its own ``error`` outranks one from there."""
-    trials = sys.modules.get(f"{__package__}.trials")
+    trials = sys.modules.get(f"{__package__}.training.trials")
     if trials is None:
         return
     try:

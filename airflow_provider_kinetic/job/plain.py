@@ -22,9 +22,9 @@ def plain(value: object) -> bool:
 
 def handed_on(value: Any) -> Any:
     """The same with a :class:`KineticCheckpoint` for every ``job.Checkpoint`` in it, in lists, tuples and dicts too."""
-    if f"{__package__}.trials" not in sys.modules:  # nothing has given it any
+    if f"{__package__}.training.trials" not in sys.modules:  # nothing has given it any
         return value
-    kind = sys.modules[f"{__package__}.checkpoints"].Checkpoint
+    kind = sys.modules[f"{__package__}.training.checkpoints"].Checkpoint
     try:
         return _handed_on(value, kind) if _holds(value, kind) else value
     except RecursionError:

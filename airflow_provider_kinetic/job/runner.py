@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_provider_kinetic.job import execution, links, phases, protocol, workspace
-from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.delivery import adopt, deliver
 from airflow_provider_kinetic.job.logs import LAST_FLUSH, ChunkNames, LogShipper
 from airflow_provider_kinetic.job.outcome import Outcome, describe
@@ -31,6 +30,7 @@ from airflow_provider_kinetic.job.request import Request
 from airflow_provider_kinetic.job.stall import StallWatch, show_on_request
 from airflow_provider_kinetic.job.stopping import StopRequest
 from airflow_provider_kinetic.job.supervisor import Ending, Mirror, Signals, Stop, Supervisor
+from airflow_provider_kinetic.job.training.attempts import Attempt, Records
 
 REPORT = "report.json"
 STOP = "stopping"
@@ -218,7 +218,7 @@ def _send_rest(start: Start, number: int) -> None:
     folder = start.folder / SPOOL
     if start.records is None or not folder.exists():
         return
-    from airflow_provider_kinetic.job.spool import send_rest  # most jobs log none
+    from airflow_provider_kinetic.job.training.spool import send_rest  # most jobs log none
 
     with contextlib.suppress(Exception):
         send_rest(start.records.storage, start.records.layout, start.attempt.number, folder, number)

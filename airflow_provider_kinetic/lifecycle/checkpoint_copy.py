@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from airflow_provider_kinetic.job import manifests
-from airflow_provider_kinetic.job.checkpoints import KINETIC
-from airflow_provider_kinetic.job.manifests import File
 from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
+from airflow_provider_kinetic.job.training import manifests
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC
+from airflow_provider_kinetic.job.training.manifests import File
 from airflow_provider_kinetic.job.vaults import below
 from airflow_provider_kinetic.lifecycle.reader_facts import COMPLETED, PARTIALLY_DELETED, CheckpointInfo
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError

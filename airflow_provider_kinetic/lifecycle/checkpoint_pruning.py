@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_provider_kinetic.job.checkpoints import KINETIC, Checkpoint
-from airflow_provider_kinetic.job.retention import Keep, delete
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC, Checkpoint
+from airflow_provider_kinetic.job.training.retention import Keep, delete
 from airflow_provider_kinetic.lifecycle.reader import TrialReader, View
 from airflow_provider_kinetic.lifecycle.reader_facts import (
     ACTIVE,

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from airflow_provider_kinetic.job.checkpoints import names_of
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.steps import native_steps
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.checkpoints import names_of
+from airflow_provider_kinetic.job.training.steps import native_steps
 from airflow_provider_kinetic.lifecycle import trial
 from airflow_provider_kinetic.lifecycle.arguments import changes
 from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord

@@ -13,11 +13,11 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from airflow_provider_kinetic.job.checkpoints import Commits, in_parallel, read_record
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.native import NativeSteps
-from airflow_provider_kinetic.job.series import Row
-from airflow_provider_kinetic.job.summary import Summary
+from airflow_provider_kinetic.job.training.checkpoints import Commits, in_parallel, read_record
+from airflow_provider_kinetic.job.training.native import NativeSteps
+from airflow_provider_kinetic.job.training.series import Row
+from airflow_provider_kinetic.job.training.summary import Summary
 from airflow_provider_kinetic.lifecycle.reader_attempts import attempts_of, state_of
 from airflow_provider_kinetic.lifecycle.reader_checkpoints import CheckpointsView
 from airflow_provider_kinetic.lifecycle.reader_facts import AttemptInfo, CheckpointInfo, TrialState
@@ -130,7 +130,7 @@ class TrialReader:
         return self._rows.tail(cursor)
 
     def summary(self) -> Mapping[str, Any]:
-        """As ``job.summary`` writes it; made of the rows while there is none. Empty where there are none either."""
+        """As the job writes it; made of the rows while there is none. Empty where there are none either."""
         found = read_record(self.vault, self.layout.summary)
         if found is not None:
             return found

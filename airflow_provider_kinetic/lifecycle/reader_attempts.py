@@ -37,7 +37,7 @@ def attempts_of(listing: Listing) -> list[AttemptInfo]:
 
 
 def state_of(listing: Listing, attempts: Sequence[AttemptInfo], summary: Mapping[str, Any]) -> TrialState:
-    """:param summary: as ``job.summary`` writes it; empty where there is none."""
+    """:param summary: as ``job.training.summary`` writes it; empty where there is none."""
     if not attempts:
         return TrialState(PENDING)
     newest = attempts[-1]
@@ -59,7 +59,7 @@ def state_of(listing: Listing, attempts: Sequence[AttemptInfo], summary: Mapping
 
 
 def _lived(starts: Mapping[int, Mapping[str, Any]]) -> Iterator[int]:
-    """Numbers that were taken for good: a start that takes another one keeps its nonce (``job.attempts``)."""
+    """Numbers that were taken for good: a start that takes another one keeps its nonce (``job.training.attempts``)."""
     last = {record.get("nonce"): number for number, record in sorted(starts.items())}
     for number, record in sorted(starts.items()):
         if not record.get("nonce") or last[record["nonce"]] == number:

@@ -6,10 +6,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
-from airflow_provider_kinetic.job.checkpoints import KINETIC, ORBAX, Checkpoint, Commits, in_parallel
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.manifests import NAME as MANIFEST
-from airflow_provider_kinetic.job.retention import ranked
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC, ORBAX, Checkpoint, Commits, in_parallel
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.manifests import NAME as MANIFEST
+from airflow_provider_kinetic.job.training.retention import ranked
 from airflow_provider_kinetic.lifecycle.reader_facts import (
     ACTIVE,
     COMPLETED,

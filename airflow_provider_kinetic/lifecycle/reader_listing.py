@@ -10,11 +10,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_kinetic.job.checkpoints import Survey, names_of
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.steps import Checkpoint as NativeStep
-from airflow_provider_kinetic.job.steps import steps_among
+from airflow_provider_kinetic.job.training.checkpoints import Survey, names_of
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.steps import Checkpoint as NativeStep
+from airflow_provider_kinetic.job.training.steps import steps_among
 from airflow_provider_kinetic.stores.base import ObjectInfo
 
 DAY = 86_400.0

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Any, NamedTuple
 
-from airflow_provider_kinetic.job.checkpoints import in_parallel
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.series import Row, Segments, Series, decode, told
 from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.job.training.checkpoints import in_parallel
+from airflow_provider_kinetic.job.training.series import Row, Segments, Series, decode, told
 from airflow_provider_kinetic.stores.vault import StoreVault
 
 _START = re.compile(r"(\d+)\.json")

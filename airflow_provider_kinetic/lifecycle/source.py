@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.lifecycle.together import together
 from airflow_provider_kinetic.model.errors import ConfigurationError, StoreForbidden
 from airflow_provider_kinetic.model.target import Target

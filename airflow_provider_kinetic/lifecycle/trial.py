@@ -1,6 +1,6 @@
 """What the records of an output directory say, read from outside the job.
 
-The runner writes them (``job.attempts``); the provider asks two questions: has this trial ended well
+The runner writes them (``job.training.attempts``); the provider asks two questions: has this trial ended well
 (then a rerun needs a directory of its own, or it would restore the last step and train nothing), and
 was a certain job ever started.
 """

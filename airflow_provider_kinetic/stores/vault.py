@@ -1,8 +1,8 @@
 """A store of this side as the job's code knows one.
 
-The records of a trial are read and deleted by the code that writes them (``job.checkpoints``, ``job.series``,
-``job.retention``). That code speaks to a ``Vault``; here is one over the ``Store`` port, so that what is asked for in
-Airflow is asked for with Airflow's credentials.
+The records of a trial are read and deleted by the code that writes them (``job.training``: checkpoints, series,
+retention). That code speaks to a ``Vault``; here is one over the ``Store`` port, so that what is asked for in Airflow
+is asked for with Airflow's credentials.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_kinetic import KineticCheckpoint, job
 from airflow_provider_kinetic.hooks.xcom import allow_values
-from airflow_provider_kinetic.job.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.plain import handed_on, plain
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
 HERE = KineticCheckpoint("gs://acme/out/checkpoints/000000000007-a0002-0001", 7, 2, {"loss": 0.5, "tags": ["a"]})

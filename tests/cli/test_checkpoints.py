@@ -15,8 +15,8 @@ from event_files import read_events
 from installation import TaskKey
 from tables import Tables
 
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import FileVault, as_uri
 from airflow_provider_kinetic.model.errors import Preempted
 

@@ -90,7 +90,7 @@ def test_what_is_there_is_not_sent_again(shop: CloudShop) -> None:
 
     assert shop.cloud.objects(prefix="default/") == before
     looks = [call.partition(" ")[0] for call in calls if "handle" not in call]
-    assert looks[:5] == ["list", "list", "stat", "stat", "stat"], "the directory twice; then marker, a file, an empty folder"
+    assert looks[:5] == ["list", "list", "stat", "stat", "stat"], "marker, a file, an empty folder"
     assert set(looks[5:]) == {"upload", "write"}, "the parcel"
 
 

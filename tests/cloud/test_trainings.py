@@ -12,7 +12,7 @@ from cloud_shop import CloudShop
 from airflow_provider_kinetic.job.gcs_http import Session
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.series import read_rows
+from airflow_provider_kinetic.job.training.series import read_rows
 from airflow_provider_kinetic.lifecycle import trial
 
 pytestmark = pytest.mark.faults

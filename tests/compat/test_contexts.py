@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.series import read_rows
+from airflow_provider_kinetic.job.training.series import read_rows
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt, Preempted
 
 

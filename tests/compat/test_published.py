@@ -15,8 +15,8 @@ from gcs_server import GcsServer
 from airflow_provider_kinetic.job.gcs_http import Session
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.series import read_rows
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.series import read_rows
 from airflow_provider_kinetic.job.vaults import FileVault
 
 ROOT = Path(__file__).parents[2]

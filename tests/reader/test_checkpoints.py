@@ -11,8 +11,8 @@ import pytest
 from checkpoint_files import read
 from gcs_server import GcsServer
 
-from airflow_provider_kinetic.job.retention import Keep
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.vaults import below
 from airflow_provider_kinetic.lifecycle.checkpoint_copy import copy_checkpoint
 from airflow_provider_kinetic.lifecycle.checkpoint_pruning import check_finished, judge_checkpoints, prune

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from gcs_server import GcsServer
 
-from airflow_provider_kinetic.job.attempts import Records
-from airflow_provider_kinetic.job.retention import delete
+from airflow_provider_kinetic.job.training.attempts import Records
+from airflow_provider_kinetic.job.training.retention import delete
 from airflow_provider_kinetic.lifecycle.reader import AsyncTrialReader, TrialReader
 from airflow_provider_kinetic.lifecycle.reader_facts import TrialState
 from airflow_provider_kinetic.model.errors import Preempted

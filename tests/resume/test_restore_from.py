@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.trials import Trial, trial
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.trials import Trial, trial
 from airflow_provider_kinetic.model.checkpoint import KineticCheckpoint
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.trials import trial
+from airflow_provider_kinetic.job.training.trials import trial
 from airflow_provider_kinetic.lifecycle import source
 from airflow_provider_kinetic.model.checkpoint import KineticCheckpoint
 from airflow_provider_kinetic.model.errors import ConfigurationError, StoreForbidden

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_kinetic.job.steps import newest_step
 from airflow_provider_kinetic.job.storage import FileStorage, path_to_uri
+from airflow_provider_kinetic.job.training.steps import newest_step
 
 
 def kill(job):

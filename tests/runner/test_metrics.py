@@ -10,8 +10,8 @@ import pytest
 
 from airflow_provider_kinetic import job as api
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.series import read_rows
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.series import read_rows
 from airflow_provider_kinetic.job.vaults import FileVault
 
 

@@ -14,10 +14,10 @@ from airflow_provider_kinetic.job import gcs_vault, protocol
 from airflow_provider_kinetic.job.gcs_http import Session
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.series import read_rows
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.series import read_rows
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import FileVault
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from checkpoint_files import noise, read, write
 
 from airflow_provider_kinetic import job
-from airflow_provider_kinetic.job.sharding import ShardedSaver
+from airflow_provider_kinetic.job.training.sharding import ShardedSaver
 
 
 def shard(process: int, step: int) -> dict[str, bytes]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from checkpoint_files import noise, write
 
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import open_vault
 
 KEEP = Keep(latest=2, best=("loss", 1, "min"), every=7)

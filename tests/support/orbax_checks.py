@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint.experimental import v1
 
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.model.errors import UnsupportedParameter
 
 STATE = {"a": jnp.arange(10.0), "b": {"c": jnp.ones((3, 4))}}

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.native import NativeSteps
+from airflow_provider_kinetic.job.training.native import NativeSteps
 from airflow_provider_kinetic.job.vaults import Vault
 
 

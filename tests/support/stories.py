@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_kinetic.job.attempts import Attempt, Records
 from airflow_provider_kinetic.job.report import FAILURE, PREEMPTED, SUCCESS, Report
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.attempts import Attempt, Records
 from airflow_provider_kinetic.lifecycle.arguments import Arguments
 from airflow_provider_kinetic.lifecycle.directory import Directory, output_directory, reopened
 from airflow_provider_kinetic.lifecycle.submission import SubmissionRecord

@@ -8,7 +8,7 @@ from typing import Any
 from checkpoint_files import read
 from killed_training import KEEP, files, loss
 
-from airflow_provider_kinetic.job.series import read_rows
+from airflow_provider_kinetic.job.training.series import read_rows
 
 
 def told(output: str, word: str) -> int:

@@ -19,9 +19,9 @@ from airflow_provider_kinetic.job import gcs_vault
 from airflow_provider_kinetic.job.gcs_http import Session
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.retention import Keep
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import FileVault, Vault
 
 BUCKET = "tests"

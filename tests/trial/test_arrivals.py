@@ -8,10 +8,10 @@ import threading
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
 
-from airflow_provider_kinetic.job import manifests
 from airflow_provider_kinetic.job.arrivals import PART, Arrival
-from airflow_provider_kinetic.job.restoring import Restorer
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training import manifests
+from airflow_provider_kinetic.job.training.restoring import Restorer
 from airflow_provider_kinetic.job.vaults import FileVault
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 

@@ -9,7 +9,7 @@ import json
 import pytest
 from checkpoint_files import read, write
 
-from airflow_provider_kinetic.job import manifests
+from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
 

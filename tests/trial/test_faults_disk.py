@@ -60,8 +60,8 @@ def test_ten_thousand_files(place):
 
 CHILD = """
 import json, resource, signal, sys
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 uri, what, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])

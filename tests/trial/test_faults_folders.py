@@ -10,9 +10,9 @@ import pytest
 
 from airflow_provider_kinetic.job import exclusive
 from airflow_provider_kinetic.job.exclusive import place as place_file
-from airflow_provider_kinetic.job.retention import Keep
 from airflow_provider_kinetic.job.storage import FileStorage, ObjectExists, path_to_uri
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 
 
 @pytest.fixture(params=[errno.EPERM, errno.ENOSYS, errno.ENOTSUP], ids=errno.errorcode.get, autouse=True)

@@ -15,7 +15,7 @@ import pytest
 from checkpoint_files import read
 from host_process import everything
 
-from airflow_provider_kinetic.job.series import read_rows
+from airflow_provider_kinetic.job.training.series import read_rows
 
 PROCESSES = 4
 pytestmark = pytest.mark.faults

@@ -8,8 +8,8 @@ import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, write
 
 from airflow_provider_kinetic.job import Keep
-from airflow_provider_kinetic.job.series import Row
-from airflow_provider_kinetic.job.summary import POINTS, Summary
+from airflow_provider_kinetic.job.training.series import Row
+from airflow_provider_kinetic.job.training.summary import POINTS, Summary
 
 ATTEMPTS = 500
 

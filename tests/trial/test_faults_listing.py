@@ -9,8 +9,8 @@ import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, read, write
 from gcs_server import GcsServer
 
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.series import read_rows
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.series import read_rows
 
 LAG = 0.4
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, read, write
 
-from airflow_provider_kinetic.job.saving import NotSaved
-from airflow_provider_kinetic.job.series import read_rows
+from airflow_provider_kinetic.job.training.saving import NotSaved
+from airflow_provider_kinetic.job.training.series import read_rows
 
 
 def folders(scratch):

@@ -9,7 +9,7 @@ import warnings
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE
 
-from airflow_provider_kinetic.job import heartbeat
+from airflow_provider_kinetic.job.training import heartbeat
 
 
 @pytest.fixture(autouse=True)

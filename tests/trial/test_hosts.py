@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from airflow_provider_kinetic.job.hosts import Host, find_host
-from airflow_provider_kinetic.job.manifests import File
-from airflow_provider_kinetic.job.sharding import Part, merged_files, merged_metadata
+from airflow_provider_kinetic.job.training.hosts import Host, find_host
+from airflow_provider_kinetic.job.training.manifests import File
+from airflow_provider_kinetic.job.training.sharding import Part, merged_files, merged_metadata
 from airflow_provider_kinetic.model.errors import UnsupportedParameter
 
 RANK = {"RANK": "3", "WORLD_SIZE": "8"}

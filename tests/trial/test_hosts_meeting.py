@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_kinetic.job.hosts import Host
-from airflow_provider_kinetic.job.hosts_meeting import Meeting
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.hosts import Host
+from airflow_provider_kinetic.job.training.hosts_meeting import Meeting
 from airflow_provider_kinetic.job.vaults import FileVault
 
 
@@ -97,7 +97,7 @@ def test_lost_answers_do_not_cost_a_seat(pool, meeting):
 
 
 def test_who_is_waited_for_is_said_soon(pool, meeting, monkeypatch):
-    monkeypatch.setattr("airflow_provider_kinetic.job.hosts_meeting.SOON", 0.1)
+    monkeypatch.setattr("airflow_provider_kinetic.job.training.hosts_meeting.SOON", 0.1)
     joining = pool.submit(meeting(1).join)
     late = pool.submit(lambda: time.sleep(0.5) or meeting(2).join())
     with pytest.warns(UserWarning, match="process 2 of 3 did not come to attempt 1 yet"):

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
 
-from airflow_provider_kinetic.job.hosts import Host
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.series import read_rows
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.hosts import Host
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.series import read_rows
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt, Preempted, Superseded
 
 COMMON = {"frozen": noise("frozen", 200_000), **{f"same/{n}": b"same" for n in range(20)}}

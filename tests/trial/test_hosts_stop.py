@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_kinetic.job.hosts import Group, Host
-from airflow_provider_kinetic.job.hosts_stop import Agreement
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.hosts import Group, Host
+from airflow_provider_kinetic.job.training.hosts_stop import Agreement
 from airflow_provider_kinetic.job.vaults import FileVault
 
 PROCESSES = 4

@@ -9,7 +9,7 @@ import time
 import pytest
 from trainings import check, told
 
-from airflow_provider_kinetic.job.lineage import Name
+from airflow_provider_kinetic.job.training.lineage import Name
 
 POINTS = [
     "write attempt",

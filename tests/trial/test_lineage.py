@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kinetic.job.lineage import Lineage, Name
+from airflow_provider_kinetic.job.training.lineage import Lineage, Name
 
 
 def start(attempt, former=None, step=None, seq=0):

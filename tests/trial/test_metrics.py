@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kinetic.job import metrics
-from airflow_provider_kinetic.job.lineage import Lineage
-from airflow_provider_kinetic.job.series import Row, decode, read_rows, told
-from airflow_provider_kinetic.job.summary import POINTS, Summary
+from airflow_provider_kinetic.job.training import metrics
+from airflow_provider_kinetic.job.training.lineage import Lineage
+from airflow_provider_kinetic.job.training.series import Row, decode, read_rows, told
+from airflow_provider_kinetic.job.training.summary import POINTS, Summary
 
 
 def start(attempt, former=None, step=None):

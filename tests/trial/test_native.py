@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE
 
-from airflow_provider_kinetic.job.retention import Keep
+from airflow_provider_kinetic.job.training.retention import Keep
 
 COMMITTED = 1_800_000_000 * 10**9
 

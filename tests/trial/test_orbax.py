@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE
 
-from airflow_provider_kinetic.job.orbax import SavePolicy
+from airflow_provider_kinetic.job.training.orbax import SavePolicy
 from airflow_provider_kinetic.model.errors import UnsupportedParameter
 
 

@@ -11,10 +11,10 @@ from checkpoint_files import IN_CLOUD_STORAGE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_kinetic.job import retention
-from airflow_provider_kinetic.job.checkpoints import Checkpoint
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.retention import Keep, ranked, refresh
+from airflow_provider_kinetic.job.training import retention
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.retention import Keep, ranked, refresh
 from airflow_provider_kinetic.job.vaults import below
 
 LOSSES = st.one_of(st.none(), st.floats(), st.integers(-9, 9), st.just("NaN"), st.just("text"))
@@ -159,7 +159,7 @@ def test_trouble_with_old_ones_is_a_warning(place, saved, monkeypatch):
         raise OSError("read only")
 
     monkeypatch.setattr(retention, "pins", fails)
-    monkeypatch.setattr("airflow_provider_kinetic.job.shelf.pins", fails)
+    monkeypatch.setattr("airflow_provider_kinetic.job.training.shelf.pins", fails)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         saved(trial, 2)

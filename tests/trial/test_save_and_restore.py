@@ -292,8 +292,8 @@ def test_four_small_objects_are_added_to_the_files(place, gcs, saved):
 
 
 def test_many_small_files(tmp_path):
-    from airflow_provider_kinetic.job.retention import Keep
-    from airflow_provider_kinetic.job.trials import Trial
+    from airflow_provider_kinetic.job.training.retention import Keep
+    from airflow_provider_kinetic.job.training.trials import Trial
 
     with Trial(path_to_uri(tmp_path / "out"), Keep()) as trial:
         with trial.save(1) as folder:

@@ -16,7 +16,7 @@ LOOP = """
 import sys, time
 from airflow_provider_kinetic import job
 
-assert "airflow_provider_kinetic.job.trials" not in sys.modules
+assert "airflow_provider_kinetic.job.training.trials" not in sys.modules
 t = job.trial()
 with t.restore() as found:
     start = found.step if found else 0

@@ -11,14 +11,14 @@ from gcs_server import GcsServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_kinetic.job import heartbeat, metrics
 from airflow_provider_kinetic.job.gcs_http import Session
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.series import Series, read_rows
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training import heartbeat, metrics
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.series import Series, read_rows
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import FileVault, below
 
 

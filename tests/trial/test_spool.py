@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE
 
-from airflow_provider_kinetic.job import metrics, protocol
-from airflow_provider_kinetic.job.series import decode, read_rows
-from airflow_provider_kinetic.job.spool import Spool, send_rest
+from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.training import metrics
+from airflow_provider_kinetic.job.training.series import decode, read_rows
+from airflow_provider_kinetic.job.training.spool import Spool, send_rest
 
 
 @pytest.fixture

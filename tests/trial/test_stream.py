@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Lineage
-from airflow_provider_kinetic.job.series import Row, followed, told
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.job.training.lineage import Lineage
+from airflow_provider_kinetic.job.training.series import Row, followed, told
 from airflow_provider_kinetic.job.vaults import FileVault
 
 ROWS = st.lists(
@@ -49,8 +49,8 @@ def test_it_is_the_same_story(lives):
 
 CHILD = r"""
 import re, sys
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.trials import Trial
 
 def peak():
     return int(re.search(r"VmHWM:\s*(\d+)", open("/proc/self/status").read())[1]) // 1024

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from airflow_provider_kinetic.job.series import Row
-from airflow_provider_kinetic.job.summary import ALL_POINTS, FEW, POINTS, Summary
+from airflow_provider_kinetic.job.training.series import Row
+from airflow_provider_kinetic.job.training.summary import ALL_POINTS, FEW, POINTS, Summary
 
 
 def rows(*steps, attempt=1, **values):

@@ -19,7 +19,7 @@ from typing import Any, Union
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.compat.advice import warn_once
-from airflow_provider_kinetic.job.retention import Keep
+from airflow_provider_kinetic.job.training.retention import Keep
 
 Storage = Union[str, "os.PathLike[str]", Mapping[str, Any]]
 

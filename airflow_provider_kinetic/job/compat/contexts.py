@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_kinetic.job.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.compat.advice import absent, warn_once
 from airflow_provider_kinetic.job.compat.ledger import Ledger
-from airflow_provider_kinetic.job.named import checkpoint_of
-from airflow_provider_kinetic.job.numbers import as_json
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.training.named import checkpoint_of
+from airflow_provider_kinetic.job.training.numbers import as_json
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import open_vault
 
 GROUPS = {"training": "train"}

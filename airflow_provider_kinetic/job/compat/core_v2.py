@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import KINETIC
 from airflow_provider_kinetic.job.compat.advice import warn_once
 from airflow_provider_kinetic.job.compat.config import (
     Config,
@@ -42,9 +41,10 @@ from airflow_provider_kinetic.job.compat.contexts import (
 from airflow_provider_kinetic.job.compat.distributed import DistributedContext, DummyDistributedContext
 from airflow_provider_kinetic.job.compat.info import ClusterInfo, TrialInfo
 from airflow_provider_kinetic.job.compat.ledger import Ledger
-from airflow_provider_kinetic.job.hosts import find_host
-from airflow_provider_kinetic.job.trials import Trial
-from airflow_provider_kinetic.job.trials import trial as open_trial
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC
+from airflow_provider_kinetic.job.training.hosts import find_host
+from airflow_provider_kinetic.job.training.trials import Trial
+from airflow_provider_kinetic.job.training.trials import trial as open_trial
 
 __all__ = [
     "Config",

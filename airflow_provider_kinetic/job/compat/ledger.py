@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import read_record
 from airflow_provider_kinetic.job.compat.advice import warn_once
 from airflow_provider_kinetic.job.compat.config import Config
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.numbers import as_json
 from airflow_provider_kinetic.job.redaction import MASK, looks_secret
-from airflow_provider_kinetic.job.trials import Trial
+from airflow_provider_kinetic.job.training.checkpoints import read_record
+from airflow_provider_kinetic.job.training.numbers import as_json
+from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import open_vault
 
 IDS = ("external_experiment_id", "external_trial_id")

@@ -18,11 +18,11 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from airflow_provider_kinetic.job.checkpoints import Checkpoint
-from airflow_provider_kinetic.job.hosts import Group
-from airflow_provider_kinetic.job.restoring import Restorer, Select
-from airflow_provider_kinetic.job.saving import ENV_TMP
 from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.training.hosts import Group
+from airflow_provider_kinetic.job.training.restoring import Restorer, Select
+from airflow_provider_kinetic.job.training.saving import ENV_TMP
 from airflow_provider_kinetic.job.vaults import Vault
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 

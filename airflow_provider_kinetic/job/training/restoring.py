@@ -15,12 +15,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from airflow_provider_kinetic.job import manifests
 from airflow_provider_kinetic.job.arrivals import CONNECTIONS, Arrival
-from airflow_provider_kinetic.job.checkpoints import KINETIC, Checkpoint, at, in_parallel
-from airflow_provider_kinetic.job.manifests import File
-from airflow_provider_kinetic.job.saving import ENV_TMP
 from airflow_provider_kinetic.job.storage import ObjectDamaged, ObjectMissing
+from airflow_provider_kinetic.job.training import manifests
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC, Checkpoint, at, in_parallel
+from airflow_provider_kinetic.job.training.manifests import File
+from airflow_provider_kinetic.job.training.saving import ENV_TMP
 from airflow_provider_kinetic.job.vaults import Vault, below, open_vault
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 

@@ -18,9 +18,9 @@ from types import FrameType
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.hosts import jax_listens
 from airflow_provider_kinetic.job.request import DEFAULT_GRACE
 from airflow_provider_kinetic.job.supervisor import END_AFTER
+from airflow_provider_kinetic.job.training.hosts import jax_listens
 
 
 class Notice:

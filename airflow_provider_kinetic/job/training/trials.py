@@ -20,26 +20,26 @@ from types import TracebackType
 from typing import Any
 
 from airflow_provider_kinetic.job import phases, protocol
-from airflow_provider_kinetic.job.attempts import Attempt, Records
-from airflow_provider_kinetic.job.checkpoints import Checkpoint
-from airflow_provider_kinetic.job.facts import Facts, facts_of
-from airflow_provider_kinetic.job.heartbeat import Heartbeat
-from airflow_provider_kinetic.job.hosts import ALONE, Group, Host, find_host
-from airflow_provider_kinetic.job.hosts_meeting import Meeting
-from airflow_provider_kinetic.job.hosts_restoring import GroupRestorer
-from airflow_provider_kinetic.job.hosts_stop import Agreement
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.metrics import Metrics
-from airflow_provider_kinetic.job.named import Named
-from airflow_provider_kinetic.job.notice import Notice
-from airflow_provider_kinetic.job.orbax import WithOrbax
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
-from airflow_provider_kinetic.job.restoring import Restorer, Select
-from airflow_provider_kinetic.job.retention import Keep
-from airflow_provider_kinetic.job.saving import Draft, Fence, Saver
-from airflow_provider_kinetic.job.sharding import ShardedSaver, sweep
-from airflow_provider_kinetic.job.shelf import Shelf
 from airflow_provider_kinetic.job.stall import Pulse
+from airflow_provider_kinetic.job.training.attempts import Attempt, Records
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.training.facts import Facts, facts_of
+from airflow_provider_kinetic.job.training.heartbeat import Heartbeat
+from airflow_provider_kinetic.job.training.hosts import ALONE, Group, Host, find_host
+from airflow_provider_kinetic.job.training.hosts_meeting import Meeting
+from airflow_provider_kinetic.job.training.hosts_restoring import GroupRestorer
+from airflow_provider_kinetic.job.training.hosts_stop import Agreement
+from airflow_provider_kinetic.job.training.metrics import Metrics
+from airflow_provider_kinetic.job.training.named import Named
+from airflow_provider_kinetic.job.training.notice import Notice
+from airflow_provider_kinetic.job.training.orbax import WithOrbax
+from airflow_provider_kinetic.job.training.restoring import Restorer, Select
+from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.training.saving import Draft, Fence, Saver
+from airflow_provider_kinetic.job.training.sharding import ShardedSaver, sweep
+from airflow_provider_kinetic.job.training.shelf import Shelf
 from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
 from airflow_provider_kinetic.model.errors import Preempted, UnsupportedParameter
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import Commits, Survey, names_of, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.report import Report
-from airflow_provider_kinetic.job.steps import Checkpoint, newest_step
 from airflow_provider_kinetic.job.storage import ObjectExists, Storage, open_storage
+from airflow_provider_kinetic.job.training.checkpoints import Commits, Survey, names_of, survey
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.steps import Checkpoint, newest_step
 
 STALLED = 3
 """So many preempted attempts in a row without a new checkpoint end a job."""

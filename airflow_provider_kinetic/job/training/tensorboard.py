@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.numbers import as_number
-from airflow_provider_kinetic.job.series import Row, read_rows
 from airflow_provider_kinetic.job.storage import Storage
+from airflow_provider_kinetic.job.training.numbers import as_number
+from airflow_provider_kinetic.job.training.series import Row, read_rows
 from airflow_provider_kinetic.job.vaults import as_uri, below, open_vault
 
 FILE = "events.out.tfevents.0000000000.kinetic"

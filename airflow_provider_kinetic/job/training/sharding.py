@@ -16,13 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from airflow_provider_kinetic.job import manifests, protocol
-from airflow_provider_kinetic.job.checkpoints import in_parallel, read_record
-from airflow_provider_kinetic.job.hosts import Group, patience, pauses
+from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.manifests import File
-from airflow_provider_kinetic.job.saving import METADATA, Draft, Saver, checked, describe, refuse_ours
+from airflow_provider_kinetic.job.training import manifests
+from airflow_provider_kinetic.job.training.checkpoints import in_parallel, read_record
+from airflow_provider_kinetic.job.training.hosts import Group, patience, pauses
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.manifests import File
+from airflow_provider_kinetic.job.training.saving import METADATA, Draft, Saver, checked, describe, refuse_ours
 from airflow_provider_kinetic.job.vaults import Vault
 
 LOOK = 4

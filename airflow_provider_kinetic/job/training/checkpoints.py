@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Lineage, Name
 from airflow_provider_kinetic.job.storage import ObjectMissing, Storage
+from airflow_provider_kinetic.job.training.lineage import Lineage, Name
 
 THREADS = 16
 KINETIC = "kinetic"
@@ -61,7 +61,7 @@ class Checkpoint:
     @contextlib.contextmanager
     def open(self) -> Iterator[Path]:
         """The verified files in a folder that is removed afterwards. Raises as :meth:`download`."""
-        from airflow_provider_kinetic.job.restoring import Restorer
+        from airflow_provider_kinetic.job.training.restoring import Restorer
 
         with Restorer(self.uri).restored([self], strict=True) as found:
             assert found is not None
@@ -73,7 +73,7 @@ class Checkpoint:
 
         :raises CheckpointCorrupt: a file is gone or changed.
         """
-        from airflow_provider_kinetic.job.restoring import Restorer
+        from airflow_provider_kinetic.job.training.restoring import Restorer
 
         return Restorer(self.uri).download(self, Path(directory))
 
@@ -90,7 +90,7 @@ class Checkpoint:
 
     def delete(self) -> None:
         """:raises ValueError: it is Orbax's, whose manager deletes it."""
-        from airflow_provider_kinetic.job.retention import delete
+        from airflow_provider_kinetic.job.training.retention import delete
         from airflow_provider_kinetic.job.vaults import open_vault
 
         if self.kind != KINETIC:

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import in_parallel, names_of, read_record
-from airflow_provider_kinetic.job.hosts import Group, Host, machine, patience, pauses
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectExists
+from airflow_provider_kinetic.job.training.checkpoints import in_parallel, names_of, read_record
+from airflow_provider_kinetic.job.training.hosts import Group, Host, machine, patience, pauses
 from airflow_provider_kinetic.job.vaults import Vault
 
 SOON = 10.0

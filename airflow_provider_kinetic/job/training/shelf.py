@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_kinetic.job.checkpoints import Checkpoint, Commits, in_parallel, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.native import NativeSteps
-from airflow_provider_kinetic.job.retention import DAY, Keep, Sweeper, delete, pins, ranked, refresh
-from airflow_provider_kinetic.job.saving import Fence
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, Commits, in_parallel, survey
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.native import NativeSteps
+from airflow_provider_kinetic.job.training.retention import DAY, Keep, Sweeper, delete, pins, ranked, refresh
+from airflow_provider_kinetic.job.training.saving import Fence
 from airflow_provider_kinetic.job.vaults import Vault
 
 

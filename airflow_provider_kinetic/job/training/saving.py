@@ -26,15 +26,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_kinetic.job import manifests
-from airflow_provider_kinetic.job.attempts import now
-from airflow_provider_kinetic.job.checkpoints import Checkpoint, in_parallel, record_of
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.manifests import File
-from airflow_provider_kinetic.job.numbers import as_json
-from airflow_provider_kinetic.job.steps import MARKER
 from airflow_provider_kinetic.job.storage import ObjectExists
+from airflow_provider_kinetic.job.training import manifests
+from airflow_provider_kinetic.job.training.attempts import now
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, in_parallel, record_of
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.manifests import File
+from airflow_provider_kinetic.job.training.numbers import as_json
+from airflow_provider_kinetic.job.training.steps import MARKER
 from airflow_provider_kinetic.job.vaults import Vault, below
 from airflow_provider_kinetic.model.errors import Superseded
 

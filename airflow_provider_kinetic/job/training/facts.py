@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import Checkpoint, read_record
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.named import Named, checkpoint_of, uri_of
 from airflow_provider_kinetic.job.request import trial_facts
-from airflow_provider_kinetic.job.restoring import Restorer
-from airflow_provider_kinetic.job.shelf import Shelf
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, read_record
+from airflow_provider_kinetic.job.training.named import Named, checkpoint_of, uri_of
+from airflow_provider_kinetic.job.training.restoring import Restorer
+from airflow_provider_kinetic.job.training.shelf import Shelf
 from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
 
 

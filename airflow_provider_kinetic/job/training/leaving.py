@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from airflow_provider_kinetic.job.hosts import jax_listens
-from airflow_provider_kinetic.job.hosts_stop import Agreement
-from airflow_provider_kinetic.job.notice import Notice
-from airflow_provider_kinetic.job.saving import Fence, Saver
+from airflow_provider_kinetic.job.training.hosts import jax_listens
+from airflow_provider_kinetic.job.training.hosts_stop import Agreement
+from airflow_provider_kinetic.job.training.notice import Notice
+from airflow_provider_kinetic.job.training.saving import Fence, Saver
 from airflow_provider_kinetic.model.errors import Preempted
 
 

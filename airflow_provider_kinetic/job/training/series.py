@@ -16,11 +16,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from airflow_provider_kinetic.job.checkpoints import in_parallel, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Lineage
-from airflow_provider_kinetic.job.numbers import as_json
 from airflow_provider_kinetic.job.storage import Entry, ObjectMissing
+from airflow_provider_kinetic.job.training.checkpoints import in_parallel, survey
+from airflow_provider_kinetic.job.training.lineage import Lineage
+from airflow_provider_kinetic.job.training.numbers import as_json
 from airflow_provider_kinetic.job.vaults import Vault
 
 _SEGMENT = re.compile(r"a(\d+)-p0/[^/]+\.jsonl")

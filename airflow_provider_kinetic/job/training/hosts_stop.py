@@ -19,10 +19,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import read_record
-from airflow_provider_kinetic.job.hosts import Group, patience
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectExists
+from airflow_provider_kinetic.job.training.checkpoints import read_record
+from airflow_provider_kinetic.job.training.hosts import Group, patience
 from airflow_provider_kinetic.job.vaults import Vault
 
 EVERY = 2.0

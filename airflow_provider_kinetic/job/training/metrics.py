@@ -21,10 +21,10 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.numbers import as_json
-from airflow_provider_kinetic.job.series import Row, decode, stream_rows
-from airflow_provider_kinetic.job.spool import Spool
-from airflow_provider_kinetic.job.summary import Summary
+from airflow_provider_kinetic.job.training.numbers import as_json
+from airflow_provider_kinetic.job.training.series import Row, decode, stream_rows
+from airflow_provider_kinetic.job.training.spool import Spool
+from airflow_provider_kinetic.job.training.summary import Summary
 from airflow_provider_kinetic.job.vaults import Vault
 
 EVERY = 10.0

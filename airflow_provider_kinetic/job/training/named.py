@@ -6,10 +6,10 @@ import json
 import os
 from typing import Any, Protocol, Union
 
-from airflow_provider_kinetic.job.checkpoints import KINETIC, Checkpoint, commit_of
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
 from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC, Checkpoint, commit_of
+from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.vaults import Vault, as_uri
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError
 

@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_kinetic.job.checkpoints import ORBAX, Checkpoint, in_parallel
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.numbers import as_json
-from airflow_provider_kinetic.job.steps import MARKER, steps_among
 from airflow_provider_kinetic.job.storage import Entry, ObjectMissing, Storage
+from airflow_provider_kinetic.job.training.checkpoints import ORBAX, Checkpoint, in_parallel
+from airflow_provider_kinetic.job.training.numbers import as_json
+from airflow_provider_kinetic.job.training.steps import MARKER, steps_among
 from airflow_provider_kinetic.job.vaults import below
 
 DESCRIPTION = "_CHECKPOINT_METADATA"

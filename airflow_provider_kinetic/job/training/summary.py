@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_provider_kinetic.job.numbers import as_json, as_number
-from airflow_provider_kinetic.job.series import Row
+from airflow_provider_kinetic.job.training.numbers import as_json, as_number
+from airflow_provider_kinetic.job.training.series import Row
 
 POINTS = 1000
 """At most so many of one curve."""

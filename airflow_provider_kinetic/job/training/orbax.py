@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from airflow_provider_kinetic.job.checkpoints import in_parallel
-from airflow_provider_kinetic.job.heartbeat import Heartbeat
-from airflow_provider_kinetic.job.hosts import jax_listens, together
-from airflow_provider_kinetic.job.leaving import Leaving
-from airflow_provider_kinetic.job.metrics import Metrics
-from airflow_provider_kinetic.job.numbers import as_number
-from airflow_provider_kinetic.job.retention import Best, Keep
 from airflow_provider_kinetic.job.storage import uri_to_path
+from airflow_provider_kinetic.job.training.checkpoints import in_parallel
+from airflow_provider_kinetic.job.training.heartbeat import Heartbeat
+from airflow_provider_kinetic.job.training.hosts import jax_listens, together
+from airflow_provider_kinetic.job.training.leaving import Leaving
+from airflow_provider_kinetic.job.training.metrics import Metrics
+from airflow_provider_kinetic.job.training.numbers import as_number
+from airflow_provider_kinetic.job.training.retention import Best, Keep
 from airflow_provider_kinetic.model.errors import UnsupportedParameter
 
 IGNORED = {

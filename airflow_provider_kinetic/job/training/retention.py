@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.checkpoints import Checkpoint, names_of, survey
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.lineage import Name
-from airflow_provider_kinetic.job.numbers import as_number
 from airflow_provider_kinetic.job.storage import Entry, Storage
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, names_of, survey
+from airflow_provider_kinetic.job.training.lineage import Name
+from airflow_provider_kinetic.job.training.numbers import as_number
 from airflow_provider_kinetic.job.vaults import Vault, below
 
 DAY = 86_400 * 10**9

@@ -1,0 +1,1 @@
+"""What ``job.trial()`` is made of: attempts, checkpoints, metrics, and leaving in time (``checkpointing`` 3)."""
