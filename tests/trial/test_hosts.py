@@ -26,6 +26,8 @@ LWS = {"LWS_WORKER_INDEX": "2", "LWS_GROUP_SIZE": "5"}
         ({**TPU, "MEGASCALE_NUM_SLICES": "4"}, (1, 4)),
         (LWS, (2, 5)),
         ({**LWS, "TPU_WORKER_ID": "$(LWS_WORKER_INDEX)"}, (2, 5)),
+        ({**LWS, "TPU_WORKER_ID": "2", "MEGASCALE_NUM_SLICES": "5"}, (2, 5)),
+        ({**LWS, "LWS_WORKER_INDEX": "0", "TPU_WORKER_ID": "0"}, (0, 5)),
         ({"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "localhost"}, (0, 1)),
         ({"TPU_WORKER_ID": "0"}, (0, 1)),
         ({"JOB_COMPLETION_INDEX": "0"}, (0, 1)),

@@ -123,7 +123,8 @@ def _of_jax() -> tuple[int, int | None] | None:
 
 
 def _of_environment(environ: Mapping[str, str]) -> tuple[int, int | None]:
-    """The first index that is there. A first process of nobody knows how many is alone, as far as it can know."""
+    """The first that is whole, else the first index that is there: a first process of nobody knows how many is alone,
+    as far as it can know."""
     slices = _number(environ, "MEGASCALE_NUM_SLICES") or 1
     slice_ = _number(environ, "MEGASCALE_SLICE_ID")
     hosts = len(environ.get("TPU_WORKER_HOSTNAMES", "").split(",")) if environ.get("TPU_WORKER_HOSTNAMES") else None
@@ -136,7 +137,8 @@ def _of_environment(environ: Mapping[str, str]) -> tuple[int, int | None]:
         (_number(environ, "LWS_WORKER_INDEX"), _number(environ, "LWS_GROUP_SIZE")),
         (_number(environ, "JOB_COMPLETION_INDEX"), None),
     )
-    index, count = next(((index, count) for index, count in found if index is not None), (0, 1))
+    there = [(index, count) for index, count in found if index is not None]
+    index, count = next((each for each in there if each[1] is not None), there[0] if there else (0, 1))
     return index, count if count is not None or index else 1
 
 
