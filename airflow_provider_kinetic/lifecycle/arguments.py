@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
@@ -30,8 +31,10 @@ LONGEST = (1000, 100)
 
 _SHOWN = 80
 """Characters of a value that is cut."""
-_AS_TEXT = (PurePath, date, time, timedelta, Decimal, UUID)
-_NUMBERS_TOO = ("password", "secret", "credential")
+_AS_TEXT = (PurePath, date, time, timedelta, Decimal, UUID, Enum)
+_PASSWORDS = ("passwd", "passphrase", "pwd", "authorization")
+"""More words than for variables, whose names rarely hold these; Airflow hides values under most of them too."""
+_NUMBERS_TOO = ("password", "secret", "credential", *_PASSWORDS)
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,9 @@ def _text_of(name: str, value: Any) -> str:
     """Canonical JSON without secrets; of what cannot be written down, the type's name."""
     try:
         text = json.dumps(value, sort_keys=True, default=_described)
-    except (TypeError, ValueError, RecursionError):  # keys of several types, or a value that holds itself
+    except Exception:  # keys of several types, a value that holds itself, or one that does not like to be looked at
         text = json.dumps(type(value).__qualname__)
-    if '"' in text or "N" in text or "I" in text or looks_secret(name):
+    if '"' in text or "N" in text or "I" in text or _is_hidden(name):
         parsed = json.loads(text, object_hook=_masked, parse_constant=str)
         text = _canonical(_masked({name: parsed})[name])
     return without_logins(text)
@@ -123,9 +126,13 @@ def _masked(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    if value is None or not looks_secret(name):
+    if value is None or not _is_hidden(name):
         return False
     return not isinstance(value, int | float) or any(word in name.lower() for word in _NUMBERS_TOO)
+
+
+def _is_hidden(name: str) -> bool:
+    return looks_secret(name) or any(word in name.lower() for word in _PASSWORDS)
 
 
 def _kept(text: str, longest: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import math
 from datetime import date
@@ -30,6 +31,24 @@ class Model:
     """Each has another address."""
 
 
+class Size(enum.Enum):
+    SMALL = 1
+
+
+@dataclasses.dataclass
+class Unfinished:
+    depth: int = dataclasses.field(init=False)
+
+
+class Donated:
+    """An array whose memory is gone."""
+
+    ndim = 0
+
+    def item(self) -> None:
+        raise RuntimeError("deleted")
+
+
 def kept(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return dict(Arguments.of(train, args, kwargs).values)
 
@@ -45,6 +64,10 @@ def test_arguments_have_their_names_and_defaults():
         (Data("gs://acme/digits/"), {"Data": "gs://acme/digits/"}),
         (Config(3), {"Config": {"depth": 3, "api_key": "***"}}),
         (Model(), "Model"),
+        (Unfinished(), "Unfinished"),
+        (Donated(), "Donated"),
+        (b"weights", "bytes"),
+        (Size.SMALL, "Size.SMALL"),
         ([Model()], ["Model"]),
         (kept, "kept"),
         (date(2026, 1, 2), "2026-01-02"),
@@ -74,6 +97,13 @@ def test_secrets_are_masked_wherever_they_stand():
     assert "hunter2" not in json.dumps(values)
     assert "1234" not in json.dumps(values)
     assert values["url"] == "https://***@host/x"
+
+
+@pytest.mark.parametrize("name", ["api_key", "db_passwd", "PWD", "passphrase", "Authorization", "hf_token"])
+def test_names_of_secrets(name):
+    values = kept(0.1, **{name: "hunter2", "more": [{name: ["hunter2"]}]})
+
+    assert "hunter2" not in json.dumps(values)
 
 
 def test_a_changed_secret_is_no_changed_argument():
