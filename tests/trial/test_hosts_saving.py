@@ -167,6 +167,47 @@ def test_a_host_that_does_not_come_is_named_and_nothing_is_saved(place, meet, sa
 
 
 @pytest.mark.faults
+def test_who_saves_another_step_is_named_at_once_and_nothing_is_saved(meet, save, at_once):
+    trials = meet()
+
+    def one(trial):
+        with trial.save(20 if trial.process in (1, 2) else 10) as folder:
+            write(folder, shard(trial.process, 1))
+
+    errors = at_once(one, trials)
+    assert str(errors[0]).startswith("process 1 saves step 20 while process 0 saves step 10: nothing is saved.")
+    assert [type(error) for error in errors] == [ValueError] + [RuntimeError] * 3
+    assert str(errors[2]).startswith("Process 0 gave up the checkpoint of step 20: ValueError: process 1")
+    assert trials[0].latest is None
+    assert save(trials, 30) == [None] * 4
+
+
+@pytest.mark.faults
+def test_nobody_waits_for_ever_for_a_leader_that_lives_and_does_not_save(meet, at_once, monkeypatch):
+    trials = meet(processes=2)
+    monkeypatch.setenv("KINETIC_HOSTS_TIMEOUT", "0.5")
+    over = threading.Event()
+
+    def one(trial):
+        if trial.process:
+            try:
+                with trial.save(1):
+                    pass
+            finally:
+                over.set()
+        for _ in range(60):
+            trial._heartbeat.beat()
+            if over.wait(0.1):
+                break
+        return over.is_set()
+
+    alive, error = at_once(one, trials)
+    assert alive
+    assert type(error) is TimeoutError
+    assert "Process 0 gave no sign of life for 0.5 seconds of saving step 1" in str(error)
+
+
+@pytest.mark.faults
 def test_a_part_of_an_earlier_attempt_does_not_count(meet, save):
     old = meet()
     new = meet()

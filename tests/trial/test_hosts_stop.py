@@ -13,6 +13,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.training.hosts import Group, Host
 from airflow_provider_kinetic.job.training.hosts_stop import Agreement
+from airflow_provider_kinetic.job.training.saving import Fence
 from airflow_provider_kinetic.job.vaults import FileVault
 
 PROCESSES = 4
@@ -25,6 +26,7 @@ class Training:
     def __init__(self, uri, every, ask=1):
         self.layout = TrialLayout(uri)
         self.heard = [threading.Event() for _ in range(PROCESSES)]
+        self.fences = [Fence(FileVault(), self.layout, 1) for _ in range(PROCESSES)]
         self.barrier = threading.Barrier(PROCESSES)
         self.at = 0
         self.ask = ask
@@ -34,7 +36,7 @@ class Training:
                 self.layout,
                 Group(Host(process, PROCESSES), 1, self.layout.meeting(1, 1)),
                 self.heard[process].is_set,
-                lambda: True,
+                self.fences[process],
                 every=every * (1 + process / 2),
             )
             for process in range(PROCESSES)
@@ -80,6 +82,23 @@ def test_all_leave_at_one_step(tmp_path, who, pause, ask):
     assert left[0] > 6
     assert left[0] % ask == 0
     assert (tmp_path / f".kinetic/preempt/a0001-p{who[0]}.json").exists()
+
+
+def test_when_a_newer_attempt_has_begun_all_leave_at_one_step(tmp_path):
+    """Each learns it at its own time, and only the leader's knowledge counts."""
+    training = Training(path_to_uri(tmp_path), 0.05)
+
+    def stop():
+        training.wait_for(6)
+        FileVault().write(training.layout.attempt(2), b'{"v": 1, "attempt": 2}')
+        assert not training.fences[3].holds()
+        training.wait_for(training.at + 20)
+        assert not training.fences[0].holds()
+        assert not training.fences[1].holds()
+
+    left = training.run(0.002, stop)
+    assert len(set(left)) == 1
+    assert left[0] > 26
 
 
 def test_a_step_that_somebody_has_passed_is_no_step_to_leave_at(tmp_path):

@@ -5,7 +5,7 @@ the leader proposes a step a little ahead, and every process promises to leave t
 Promises never change, so all of them, read by anybody, give one answer: everybody has promised, and all leave at that
 step; or somebody could not, nobody leaves, and the leader proposes a later one. A process waits only at the proposed
 step and only for promises that are still on their way. The store is asked by a thread, every two seconds, from the
-first question on.
+first question on. That a newer attempt has begun, each machine learns at its own time; they leave when the leader has.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.training.checkpoints import read_record
 from airflow_provider_kinetic.job.training.hosts import Group, patience
+from airflow_provider_kinetic.job.training.saving import Fence
 from airflow_provider_kinetic.job.vaults import Vault
 
 EVERY = 2.0
@@ -31,7 +32,6 @@ SOON = 0.1
 """So much of it while promises are on their way."""
 AHEAD = 1.5
 """So many times as long are the steps that a proposal is ahead: then all have seen it in time."""
-FENCE_EVERY = 30.0
 
 
 class Proposal(NamedTuple):
@@ -43,7 +43,7 @@ class Agreement:
     """Of one process with the others.
 
     :param heard: whether this machine must go.
-    :param holds: whether this attempt is the newest; asked now and then, for processes that do not save.
+    :param fence: of this attempt; the heartbeat asks it, for processes that do not save.
     :param every: seconds between two looks.
     """
 
@@ -53,7 +53,7 @@ class Agreement:
         layout: TrialLayout,
         group: Group,
         heard: Callable[[], bool],
-        holds: Callable[[], bool],
+        fence: Fence,
         every: float = EVERY,
     ) -> None:
         self._every = every
@@ -61,7 +61,7 @@ class Agreement:
         self._layout = layout
         self._group = group
         self._heard = heard
-        self._holds = holds
+        self._fence = fence
         self._step = -1
         """The last one that was asked about."""
         self._known: tuple[float, int] | None = None
@@ -74,7 +74,6 @@ class Agreement:
         self._stop_at: int | None = None
         """What all have promised."""
         self._noticed = False
-        self._asked_fence = time.monotonic()
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -119,9 +118,6 @@ class Agreement:
         if self._heard() and not self._noticed:
             self._create(self._layout.stop_notice(self._group.attempt, self._group.host.process), {})
             self._noticed = True
-        if time.monotonic() - self._asked_fence > FENCE_EVERY:
-            self._asked_fence = time.monotonic()
-            self._holds()
         if self._proposal is None:
             self._find()
         if self._proposal is not None:
@@ -145,8 +141,9 @@ class Agreement:
         self._promise()
 
     def _wanted(self) -> bool:
-        """Somebody must go."""
-        return self._noticed or bool(self._vault.list(self._layout.stop_notices(self._group.attempt)))
+        """Somebody must go, or all of them."""
+        told = self._noticed or self._fence.fallen
+        return told or bool(self._vault.list(self._layout.stop_notices(self._group.attempt)))
 
     def _promise(self) -> None:
         assert self._proposal is not None

@@ -47,14 +47,24 @@ class Leaving:
         """
         self.asked_at = step
         if agree is not None:
-            self._said = bool(agree(bool(self._said) or self._notice.heard()))
-        elif jax_listens() and step is not None:
-            self._said = self._said or agreed(step)
+            self._said = bool(agree(bool(self._said) or self._notice.heard() or self._fence.fallen))
+            return self._said
+        if jax_listens() and step is not None:
+            self._said = self._said or agreed(step) or self._reached(step)
         elif self._agreement is not None:
             self._said = self._said or self._agreement.reached(step)
         else:
             self._said = self._notice.heard()
-        return self._said or self._fence.fallen
+        return self._said or self._replaced
+
+    def _reached(self, step: int) -> bool:
+        """JAX knows of a stop and nothing of a newer attempt."""
+        return self._agreement is not None and self._agreement.reached(step)
+
+    @property
+    def _replaced(self) -> bool:
+        """Each process learns it at its own time, so of several none leaves for it before all have said so."""
+        return self._fence.fallen and (self._agreement is None or bool(self._said))
 
     @property
     def hears_stops(self) -> bool:
@@ -81,7 +91,7 @@ class Leaving:
 
         :raises Preempted: a ``SystemExit`` with code 143. :class:`Superseded`, its subclass: a newer attempt has begun.
         """
-        if self._fence.fallen:
+        if self._replaced:
             self._fence.check()
         if self._said is None:
             self._said = self._alone and self._notice.heard()

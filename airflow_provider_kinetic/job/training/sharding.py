@@ -12,20 +12,22 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.checkpoints import in_parallel, read_record
-from airflow_provider_kinetic.job.training.hosts import Group, patience, pauses
+from airflow_provider_kinetic.job.training.hosts import ENV_PATIENCE, Group, patience, pauses
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.manifests import File
 from airflow_provider_kinetic.job.training.saving import METADATA, Draft, Saver, checked, describe, refuse_ours
 from airflow_provider_kinetic.job.vaults import Vault
 
+ALIKE = "Every process saves the same steps in the same order."
 LOOK = 4
 """So many times is only the record looked for before anything else is."""
 
@@ -65,7 +67,10 @@ class ShardedSaver(Saver):
 
     def _save(self, draft: Draft) -> None:
         process = self._group.host.process
-        files = [replace(file, host=process) for file in self._send(draft)]
+        sending: list[Callable[[], Any]] = [partial(self._send, draft)]
+        if self._group.host.leads:
+            sending.append(partial(self._tell, draft.name, {"begun": True}))
+        files = [replace(file, host=process) for file in in_parallel(lambda call: call(), sending)[0]]
         part = Part(process, files, draft.metadata)
         if self._group.host.leads:
             self._assemble(draft, [part, *self._parts(draft.name)])
@@ -77,9 +82,12 @@ class ShardedSaver(Saver):
         """The others need not wait."""
         if self._group.host.leads:
             self._failed.append(name)
-        told = {"nonce": self._group.nonce(self._group.host.process), "error": f"{type(error).__name__}: {error}"}
         with contextlib.suppress(Exception):
-            self._vault.write(self._part(name, self._group.host.process), _encode(told))
+            self._tell(name, {"error": f"{type(error).__name__}: {error}"})
+
+    def _tell(self, name: Name, content: Mapping[str, Any]) -> None:
+        me = self._group.host.process
+        self._vault.write(self._part(name, me), _encode({"nonce": self._group.nonce(me), **content}))
 
     def _part(self, name: Name, process: int) -> str:
         return f"{self._layout.parts(str(name))}p{process:04d}.json"
@@ -101,6 +109,7 @@ class ShardedSaver(Saver):
 
         :raises TimeoutError: some did not come.
         :raises RuntimeError: some could not be made.
+        :raises ValueError: some save another step.
         """
         records: dict[int, Mapping[str, Any]] = {}
         begun = time.monotonic()
@@ -115,14 +124,30 @@ class ShardedSaver(Saver):
                 self._fence.check()
             if failed or not missing:
                 return [Part.decode(each, record) for each, record in sorted(records.items())]
+            if turn % LOOK == 0:
+                self._compare(name, missing)
             if time.monotonic() - begun > patience():
                 raise TimeoutError(
                     f"Nothing is saved of step {name.step}: process{'es' if len(missing) > 1 else ''} "
                     f"{', '.join(map(str, missing))} of {self._group.host.processes} handed in no part "
-                    f"within {patience():g} seconds. Every process saves the same steps in the same order."
+                    f"within {patience():g} seconds ({ENV_PATIENCE}). {ALIKE}"
                 )
             time.sleep(pause)
         raise AssertionError
+
+    def _compare(self, name: Name, missing: Sequence[int]) -> None:
+        """Those who save another step now wait for a part of ours, as we do for theirs."""
+        for other in _named(self._vault, self._layout):
+            if (other.attempt, other.seq) != (name.attempt, name.seq) or other == name:
+                continue
+            for process in missing:
+                if self._read(other, process) is not None:
+                    error = ValueError(
+                        f"process {process} saves step {other.step} while process 0 saves step {name.step}: nothing "
+                        f"is saved. {ALIKE}"
+                    )
+                    self._given_up(other, error)
+                    raise error
 
     def _read(self, name: Name, process: int) -> dict[str, Any] | None:
         """What a process of this life has written; former ones may have used the same name."""
@@ -145,6 +170,7 @@ class ShardedSaver(Saver):
         """Returns when the checkpoint is complete.
 
         :raises RuntimeError: the leader has given it up.
+        :raises TimeoutError: it is not there, or does not save this step.
         """
         in_parallel(lambda step: step(), [self._before, self._fence.check])
         self._vault.write(self._part(name, part.process), part.encode(self._group.nonce(part.process)))
@@ -156,10 +182,12 @@ class ShardedSaver(Saver):
                 if self._over(name):
                     return
                 beat = self._vault.entry(self._layout.heartbeat)
-                if beat is not None and beat.updated != sign:
+                if beat is not None and beat.updated != sign and self._read(name, 0):
                     deadline, sign = time.monotonic() + patience(), beat.updated
             if time.monotonic() > deadline:
-                raise TimeoutError(f"Process 0 gave no sign of life for {patience():g} seconds of saving {name.step}.")
+                raise TimeoutError(
+                    f"Process 0 gave no sign of life for {patience():g} seconds of saving step {name.step}. {ALIKE}"
+                )
             time.sleep(pause)
 
     def _over(self, name: Name) -> bool:
@@ -171,8 +199,8 @@ class ShardedSaver(Saver):
         if self._vault.entry(self._part(name, self._group.host.process)) is None:
             return True
         record = self._read(name, 0)
-        if record is not None:
-            raise RuntimeError(f"Process 0 gave up the checkpoint of step {name.step}: {record.get('error')}")
+        if record is not None and "error" in record:
+            raise RuntimeError(f"Process 0 gave up the checkpoint of step {name.step}: {record['error']}")
         return False
 
 

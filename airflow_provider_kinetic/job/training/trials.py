@@ -131,7 +131,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         self._until_closed = contextlib.ExitStack()
         if group:
             self._restorer = self._until_closed.enter_context(closing(GroupRestorer(output_dir, self._vault, group)))
-            agreement = Agreement(self._vault, layout, group, self._notice.heard, fence.holds)
+            agreement = Agreement(self._vault, layout, group, self._notice.heard, fence)
             self._agreement = self._until_closed.enter_context(closing(agreement))
         if host.leads:
             self._heartbeat.start()
