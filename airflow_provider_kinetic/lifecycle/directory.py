@@ -61,7 +61,7 @@ def output_directory(store: Store, target: Target, work: Work, record: Submissio
             f'resume="must", and there is no checkpoint in {place.uri}.',
             advice='Pass resume="auto" to begin there, or see whether `trial` or `output_dir` names the right one.',
         )
-    return _compared(store, base, place, work)
+    return _shared(_compared(store, base, place, work), work)
 
 
 def reopened(record: SubmissionRecord, target: Target, work: Work) -> SubmissionRecord:
@@ -94,12 +94,20 @@ def _newest(store: Store, base: str, floor: int) -> Directory:
     if not later:
         return Directory(here, floor, last)
     generation = floor
-    while found := _begun(store, base, range(generation + 1, generation + 1 + AT_ONCE)):
-        generation = found[-1]
+    for before in (floor, _number(later[0].uri, base) - 1):  # a bucket may have deleted the first ones, all in a row
+        ahead = max(before, generation)
+        while found := _begun(store, base, range(ahead + 1, ahead + 1 + AT_ONCE)):
+            generation = ahead = found[-1]
     if generation == floor:
         return Directory(here, floor, last)
     uri = names.of_generation(base, generation)
     return Directory(uri, generation, trial.newest(store, uri))
+
+
+def _number(uri: str, base: str) -> int:
+    """Of the generation in which ``uri`` lies; 0 where it is none."""
+    number = uri.removeprefix(f"{base}~").partition("/")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _begun(store: Store, base: str, generations: range) -> list[int]:
@@ -131,7 +139,9 @@ def _compared(store: Store, base: str, place: Directory, work: Work) -> Director
     digest = before.get("args_digest")
     if not digest or digest == work.arguments.digest or _is_bare(store, place.uri):
         return place
-    what = f"the arguments of the trial in {place.uri} have changed: {_changes(before, work)}"
+    known = trial.arguments(store, place.uri, digest)
+    changed = "what they were is gone" if known is None else changes(known, work.arguments.values)
+    what = f"the arguments of the trial in {place.uri} have changed: {changed}"
     if work.resume.on_mismatch == resume.FRESH:
         return replace(_after(base, place), notes=(f"Beginning anew, because {what}.",))
     if work.resume.on_mismatch == resume.WARN:
@@ -143,9 +153,13 @@ def _compared(store: Store, base: str, place: Directory, work: Work) -> Director
     )
 
 
-def _changes(before: dict[str, object], work: Work) -> str:
-    args = before.get("args")
-    return changes(args if isinstance(args, dict) else {}, work.arguments.values)
+def _shared(place: Directory, work: Work) -> Directory:
+    """Two tasks that name one trial take it from each other; which of them was meant to have it nobody knows."""
+    last = place.last
+    if last is None or last.end is not None or last.of(work.identity):
+        return place
+    note = f"Attempt {last.number} in {place.uri} has not ended. If {last.whose} still runs, it can save nothing more."
+    return replace(place, notes=(*place.notes, note))
 
 
 def _after(base: str, place: Directory) -> Directory:

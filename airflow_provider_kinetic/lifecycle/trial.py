@@ -19,6 +19,7 @@ from airflow_provider_kinetic.model.spec import TaskIdentity
 from airflow_provider_kinetic.stores.base import Store
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
+_WHO = ("dag", "task", "run")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Attempt:
     @property
     def job_id(self) -> str:
         return str(self.record.get("job_id", ""))
+
+    @property
+    def whose(self) -> str:
+        """For people."""
+        named = ", ".join(f"{what} {self.record[f'{what}_id']}" for what in _WHO if self.record.get(f"{what}_id"))
+        return f"job {self.job_id} ({named})" if named else f"job {self.job_id}"
 
     @property
     def completed(self) -> bool:
@@ -64,6 +71,13 @@ def completed(store: Store, output_dir: str) -> bool:
     """Whether the newest attempt of this trial ended well: its end record decides, not the task's state."""
     last = newest(store, output_dir)
     return last is not None and last.completed
+
+
+def arguments(store: Store, output_dir: str, digest: str) -> dict[str, Any] | None:
+    """What the starts with this digest were called with: one of their records holds it. None: it is gone."""
+    found = (attempt.record for attempt in attempts(store, output_dir))
+    known = (record.get("args") for record in found if record.get("args_digest") == digest)
+    return next((args for args in known if isinstance(args, dict)), None)
 
 
 def _attempts(store: Store, output_dir: str, part: slice) -> list[Attempt]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import path_to_uri
+from airflow_provider_kinetic.lifecycle import trial
 from airflow_provider_kinetic.model.errors import ConfigurationError
 
 
@@ -57,6 +59,32 @@ def test_it_is_compared_with_the_newest_attempt(failed):
     assert failed.submit(args={"lr": 0.2}, on_mismatch="error").notes == ()
     with pytest.raises(ConfigurationError):
         failed.submit(args={"lr": 0.1}, on_mismatch="error")
+
+
+def test_arguments_lie_in_one_record_and_are_known_to_all(failed):
+    """Each start reads all records, and there may be hundreds."""
+    place = failed.submit(args={"lr": 0.1})
+    failed.start(args={"lr": 0.1}, args_digest="another")
+    failed.submit(args={"lr": 0.1})
+    failed.fail()
+
+    records = [each.record for each in trial.attempts(failed.store, place.uri)]
+    assert [list(record.get("args", ())) for record in records] == [["lr", "seed"], [], ["lr"], []]
+    with pytest.raises(ConfigurationError, match=r"changed: lr: 0.1 → 0.2\."):
+        failed.submit(args={"lr": 0.2}, on_mismatch="error")
+
+
+def test_arguments_that_a_bucket_has_deleted_are_still_other_ones(failed):
+    place = failed.submit(args={"lr": 0.1})
+    failed.fail()
+    failed.store.delete(TrialLayout(place.uri).attempt(1))
+
+    with pytest.raises(ConfigurationError, match="what they were is gone"):
+        failed.submit(args={"lr": 0.2}, on_mismatch="error")
+    failed.submit(args={"lr": 0.1})
+    failed.fail()
+    with pytest.raises(ConfigurationError, match=r"lr: 0.1 → 0.2"):
+        failed.submit(args={"lr": 0.2}, on_mismatch="error")
 
 
 def test_nothing_saved_is_nothing_to_compare_with(story):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from stories import Story
 
 from airflow_provider_kinetic.job.storage import path_to_uri, uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.names import of_generation
 
 ENDS = ("fail", "preempt", "lost")
 """A job that failed, was preempted more often than allowed, or whose machine is gone without a word."""
@@ -101,6 +103,19 @@ def test_so_does_a_clear_of_an_earlier_run(story):
     assert first.submit(trial="x").generation == 2
 
 
+def test_who_works_on_a_trial_that_another_task_has_begun_is_told_so(story):
+    """Two tasks that name one trial take it from each other."""
+    first, second = story("run_1", task_id="one"), story("run_1", task_id="other")
+    first.submit(trial="x", experiment="e")
+    assert first.submit(trial="x", experiment="e").notes == (), "its own job was cancelled before"
+
+    (note,) = second.submit(trial="x", experiment="e").notes
+
+    assert f"If job {first.memory.job_id} (dag retrain, task one, run run_1) still runs" in note
+    second.fail()
+    assert first.submit(trial="x", experiment="e").notes == ()
+
+
 def test_a_retry_of_a_run_that_has_not_trained_on_yet_does_so(story):
     before, after = story("run_1"), story("run_2")
     before.submit(trial="x")
@@ -158,16 +173,18 @@ def test_without_memory_what_completed_is_not_used_again(story):
     assert story().submit().generation == 2
 
 
-def test_generations_whose_records_a_bucket_has_deleted_are_no_beginning(story):
-    """The jobs bucket deletes objects that are 30 days old."""
-    task = story()
-    for _ in range(3):
-        place = task.submit("never")
-    for old in (place.uri.replace("~3", ""), place.uri.replace("~3", "~2")):
-        for path in sorted(uri_to_path(old).rglob("*"), reverse=True):
-            path.unlink() if path.is_file() else path.rmdir()
+@pytest.mark.parametrize(("generations", "gone"), [(3, 2), (13, 12), (30, 12)])
+def test_generations_whose_records_a_bucket_has_deleted_are_no_beginning(story, generations, gone):
+    """The jobs bucket deletes objects that are 30 days old; a run of a named trial remembers nothing."""
+    before, after = story("run_1"), story("run_2")
+    for _ in range(generations):
+        place = before.submit("never", trial="x")
+    base = place.uri.partition("~")[0]
+    for old in range(1, gone + 1):
+        shutil.rmtree(uri_to_path(of_generation(base, old)))
 
-    assert story().submit().generation == 3
+    assert after.submit(trial="x").generation == generations
+    assert after.submit("never", trial="x").generation == generations + 1
 
 
 def test_another_name_of_the_trial_begins_with_its_first_generation(story):

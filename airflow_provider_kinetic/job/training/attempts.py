@@ -74,7 +74,7 @@ class Records:
             others = {each: record for each, record in seen.starts.items() if record.get("nonce") != nonce}
             checkpoint = self._newest(replace(seen, starts=others))
             record = {
-                **trial,
+                **_brief(trial, others),
                 "attempt": number,
                 "job_id": self.job_id,
                 "host": os.uname().nodename,
@@ -146,6 +146,14 @@ class Records:
 def now() -> str:
     """UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _brief(trial: Mapping[str, Any], starts: Mapping[int, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Without arguments that an earlier record holds: all records are read at every start, and they may be long."""
+    digest = trial.get("args_digest")
+    if not digest or not any("args" in each and each.get("args_digest") == digest for each in starts.values()):
+        return trial
+    return {name: value for name, value in trial.items() if name != "args"}
 
 
 def _parent(
