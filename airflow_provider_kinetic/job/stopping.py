@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
+from airflow_provider_kinetic.job.children import spare_children
 
 END = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 """A signal that nobody else uses, where the platform has such."""
@@ -42,6 +43,12 @@ class StopRequest:
         self.armed = True
         signal.signal(signal.SIGTERM, note)
         signal.signal(END, self._end)
+
+        def restore() -> None:
+            if signal.getsignal(signal.SIGTERM) is note:
+                signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
+
+        spare_children(restore)
 
     def disarm(self) -> None:
         """The user's code is over: from now on a result is worth more than an early end."""

@@ -109,3 +109,22 @@ def test_steps_of_ours_keep_a_job_alive(job, by_value):
         process.kill()
         process.communicate()
     assert job.record("attempts/0004.json")["parent"]["checkpoint"]["step"] >= 15
+
+
+def forks():
+    import os
+    import signal
+    import time
+
+    child = os.fork()
+    if not child:
+        time.sleep(20)
+        os._exit(1)
+    os.kill(child, signal.SIGTERM)
+    return os.waitpid(child, 0)[1]
+
+
+def test_a_process_that_the_code_forks_off_ends_by_a_signal(job, by_value):
+    ended = job.call(by_value(forks)).run()
+    assert ended.code == 0, ended.output
+    assert job.result()["result"] == signal.SIGTERM

@@ -82,6 +82,24 @@ def test_a_second_signal_ends_what_does_not_listen(script):
     assert process.returncode == -signal.SIGTERM
 
 
+def test_every_trial_of_a_process_hears_a_stop(script):
+    process = script(
+        "import os, signal, time\nfrom airflow_provider_kinetic import job\n"
+        "trials = [job.trial(name) for name in ('one', 'two', 'three')]\ntrials.pop(1).close()\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\nprint([trial.stopping(1) for trial in trials])"
+    )
+    assert process.communicate(timeout=30)[0] == b"[True, True]\n"
+
+
+def test_a_process_that_was_forked_off_ends_by_a_signal(script):
+    process = script(
+        "import os, signal, time\nfrom airflow_provider_kinetic import job\njob.trial()\n"
+        "if not (child := os.fork()): time.sleep(20)\n"
+        "os.kill(child, signal.SIGTERM)\nprint(os.WTERMSIG(os.waitpid(child, 0)[1]))"
+    )
+    assert process.communicate(timeout=30)[0] == b"15\n"
+
+
 @pytest.mark.parametrize(("ending", "state"), [("", "COMPLETED"), ("raise ValueError('no')", "FAILED")])
 def test_the_end_of_a_script_that_does_not_close_is_written_down(script, tmp_path, ending, state):
     process = script(
