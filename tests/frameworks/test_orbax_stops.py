@@ -88,21 +88,37 @@ def test_killed_in_the_middle_of_a_save_on_cloud_storage(
     assert place.rows() == list(range(1, nth * 20 + 6))
 
 
-@pytest.mark.parametrize("jax_first", [True, False])
-def test_two_processes_stop_at_one_step(tmp_path: Path, training: Callable[..., Script], jax_first: bool) -> None:
-    """Whoever took SIGTERM first, JAX or the trial."""
-    place = Place(path_to_uri(tmp_path / "out"), FileVault())
+def two(place: Place, training: Callable[..., Script], jax_first: bool = True) -> list[Script]:
+    """They compute together and have saved once."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     both = [training(place, address=address, process=each, jax_first=jax_first) for each in (0, 1)]
-    both[1].wait_for("saved 20")
+    for each in both:
+        each.wait_for("saved 20")
+    return both
+
+
+@pytest.mark.parametrize("jax_first", [True, False])
+def test_two_processes_stop_at_one_step(tmp_path: Path, training: Callable[..., Script], jax_first: bool) -> None:
+    """Whoever took SIGTERM first, JAX or the trial."""
+    place = Place(path_to_uri(tmp_path / "out"), FileVault())
+    both = two(place, training, jax_first)
     both[1].process.send_signal(signal.SIGTERM)
     assert [each.end() for each in both] == [143, 143], "".join(each.output for each in both)
     left = {number(each.wait_for("left at")) for each in both}
     assert left == {place.steps[-1]}
     assert place.record("attempts/0001.end.json")["state"] == "PREEMPTED"
     assert place.vault.list(f"{place.layout.attempts}0002") == [], "one attempt, of both"
+
+
+def test_two_processes_that_were_replaced_leave_at_one_step(tmp_path: Path, training: Callable[..., Script]) -> None:
+    """Only the first one learns of it, from its saves; JAX never does."""
+    place = Place(path_to_uri(tmp_path / "out"), FileVault())
+    both = two(place, training)
+    place.vault.write(place.layout.attempt(2), b'{"v": 1, "attempt": 2}')
+    assert [each.end() for each in both] == [143, 143], "".join(each.output for each in both)
+    assert len({number(each.wait_for("left at")) for each in both}) == 1
 
 
 @pytest.fixture
