@@ -1,7 +1,7 @@
 """Files that arrive in parts, over several connections at once, and are hashed in order.
 
 One connection gives a fraction of what a machine can take, so a large file comes over many. A digest is made from front
-to back: whoever brings the part that was waited for hashes it, and those behind it that are there already.
+to back: the part that is waited for is hashed while it comes, and then those behind it that are there already.
 """
 
 from __future__ import annotations
@@ -12,24 +12,31 @@ import os
 import threading
 from pathlib import Path
 
+from airflow_provider_kinetic.job.training.checkpoints import THREADS
 from airflow_provider_kinetic.job.training.manifests import File
 from airflow_provider_kinetic.job.vaults import BLOCK, Vault
 
-PART = 16 << 20
-"""Bytes that one connection brings at a time."""
-CONNECTIONS = 32
-"""At once, with a block of half a megabyte each."""
+LEAST, MOST = 4 << 20, 16 << 20
+"""Bytes of a part."""
+ROUNDS = 4
+"""Parts for each connection, so that none is idle for long at the end and little is left to be hashed then."""
+
+
+def part_of(total: int) -> int:
+    """Bytes that one connection brings at a time, of so many in all. Each part waits for a round trip."""
+    return min(max(LEAST, total // (ROUNDS * THREADS) >> 20 << 20), MOST)
 
 
 class Arrival:
     """One file on its way to ``path``; its parts are fetched by any threads in any order, each once."""
 
-    def __init__(self, vault: Vault, uri: str, file: File, path: Path) -> None:
+    def __init__(self, vault: Vault, uri: str, file: File, path: Path, part: int) -> None:
         self._vault = vault
         self._uri = uri
         self.file = file
         self._path = path
-        self.parts = range(0, max(1, file.size), PART)
+        self._part = part
+        self.parts = range(0, max(1, file.size), part)
         """Where each begins."""
         self._sizes: set[int] = set()
         self._digest = hashlib.sha256()
@@ -44,34 +51,43 @@ class Arrival:
 
     def fetch(self, start: int) -> None:
         """:raises ObjectMissing: the file is gone."""
-        count = min(PART, self.file.size - start)
-        alone = len(self.parts) == 1
+        waited_for = start == self._next and self._hashing.acquire(blocking=False)
+        try:
+            self._bring(start, waited_for)
+            if waited_for:
+                self._next += self._part
+            else:
+                self._there.add(start)
+        finally:
+            if waited_for:
+                self._hashing.release()
+        self._catch_up()
+
+    def _bring(self, start: int, hashed: bool) -> None:
         with io.BufferedWriter(io.FileIO(self._path, "wb", opener=_opened)) as sink:
             sink.seek(start)
 
             def take(block: memoryview) -> None:
                 sink.write(block)
-                if alone:
+                if hashed:
                     self._digest.update(block)
 
+            count = min(self._part, self.file.size - start)
             self._sizes.add(self._vault.fetch(self._uri, start, count, take))
-        if not alone:
-            self._arrived(start)
 
-    def _arrived(self, start: int) -> None:
+    def _catch_up(self) -> None:
         """Who finds the lock taken leaves the rest to its holder, which looks once more after it has let go."""
-        self._there.add(start)
         while self._next in self._there and self._hashing.acquire(blocking=False):
             try:
                 while self._next in self._there:
                     self._hash(self._next)
-                    self._next += PART
+                    self._next += self._part
             finally:
                 self._hashing.release()
 
     def _hash(self, start: int) -> None:
         """From the page cache, where it is still."""
-        block, left = memoryview(bytearray(BLOCK)), PART
+        block, left = memoryview(bytearray(BLOCK)), self._part
         with self._path.open("rb", buffering=0) as stream:
             stream.seek(start)
             while left and (length := stream.readinto(block[:left])):

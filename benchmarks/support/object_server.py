@@ -7,6 +7,7 @@ It keeps objects, because checkpoints are read back, and does as little else as 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ from gcs_server import Exchange, GcsServer
 
 BUCKET = "bench"
 MEMORY = "/dev/shm"
+STRIDE = 1 << 18
+"""Bytes between two looks at the clock."""
 
 
 class Counts(NamedTuple):
@@ -54,10 +57,12 @@ class _Server(GcsServer):
 
 
 class _Exchange(Exchange):
+    """It shares the processors with those who are measured, so contents go from file to socket inside the kernel."""
+
     def receive(self, content: Content) -> None:
         before, pace = self.unread, _Pace(self.cloud.rate)
         while self.unread:
-            data = self.rfile.read(min(self.unread, 1 << 18))
+            data = self.rfile.read(min(self.unread, STRIDE))
             content.append(data)
             self.unread -= len(data)
             pace.after(before - self.unread)
@@ -65,11 +70,14 @@ class _Exchange(Exchange):
 
     def _send_content(self, status: int, headers: Mapping[str, str], found: StoredObject, start: int, end: int) -> None:
         self.send_head(status, {**headers, "Content-Length": str(end - start)})
-        sent, pace = 0, _Pace(self.cloud.rate)
-        for piece in found.content.pieces(start, end):
-            self.wfile.write(piece)
-            sent += len(piece)
-            pace.after(sent)
+        pace, at, file = _Pace(self.cloud.rate), start, found.content._file
+        if file < 0:
+            self.wfile.write(b"".join(found.content.pieces(start, end)))
+            return
+        self.wfile.flush()
+        while at < end:
+            at += os.sendfile(self.connection.fileno(), file, at, min(STRIDE, end - at))
+            pace.after(at - start)
 
 
 class _Pace:

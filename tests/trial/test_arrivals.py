@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
+from pathlib import Path
 
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
 
-from airflow_provider_kinetic.job.arrivals import PART, Arrival
+from airflow_provider_kinetic.job.arrivals import LEAST, MOST, Arrival, part_of
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.restoring import Restorer
 from airflow_provider_kinetic.job.vaults import FileVault
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
-LARGE = 2 * PART + 1
-FILES = {"large": noise("large", LARGE), "small": b"1", "empty": b"", "folder/one part": noise("part", PART)}
+LARGE = 2 * LEAST + 1
+FILES = {"large": noise("large", LARGE), "small": b"1", "empty": b"", "folder/one part": noise("part", LEAST)}
 
 
 @pytest.fixture
@@ -65,14 +67,13 @@ def test_a_large_file_that_changed_in_the_store_is_damage(place, checkpoint, cha
         pass
 
 
-def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path, monkeypatch):
-    monkeypatch.setattr("airflow_provider_kinetic.job.arrivals.PART", 1000)
+def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path):
     content = noise("parts", 50_500)
     (tmp_path / "source").write_bytes(content)
     digest = manifests.sha256_of(tmp_path / "source")
     file = manifests.File("a", len(content), digest, "", "1")
     for seed in range(20):
-        arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, tmp_path / f"target{seed}")
+        arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, tmp_path / f"target{seed}", 1000)
         parts = list(arrival.parts)
         random.Random(seed).shuffle(parts)
         threads = [threading.Thread(target=list, args=(map(arrival.fetch, parts[n::4]),)) for n in range(4)]
@@ -82,3 +83,21 @@ def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path, monkeyp
             thread.join()
         assert arrival.whole
         assert (tmp_path / f"target{seed}").read_bytes() == content
+
+
+def test_parts_that_come_in_order_are_hashed_on_the_way_and_not_read_again(tmp_path):
+    content = noise("parts", 5_500)
+    (tmp_path / "source").write_bytes(content)
+    file = manifests.File("a", len(content), manifests.sha256_of(tmp_path / "source"), "", "1")
+    arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, Path(os.devnull), 1000)
+    for start in arrival.parts:
+        arrival.fetch(start)
+    assert arrival.whole
+
+
+@pytest.mark.parametrize("total", [0, 1, 280 << 20, 1 << 30, 50 << 30])
+def test_every_connection_has_several_parts_of_a_size_worth_a_round_trip(total):
+    part = part_of(total)
+    assert LEAST <= part <= MOST
+    assert part % (1 << 20) == 0
+    assert part == LEAST or total // part >= 64

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from airflow_provider_kinetic.job.arrivals import CONNECTIONS, Arrival
+from airflow_provider_kinetic.job.arrivals import Arrival, part_of
 from airflow_provider_kinetic.job.storage import ObjectDamaged, ObjectMissing
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.checkpoints import KINETIC, Checkpoint, at, in_parallel
@@ -112,14 +112,15 @@ class Restorer:
         return manifests.decode(data)
 
     def _fetch(self, checkpoint: Checkpoint, files: Sequence[File], folder: Path) -> list[File]:
-        """Large ones first. Those that are not what was saved."""
-        arriving = []
-        for file in sorted(files, key=lambda file: -file.size):
+        """Those that are not what was saved. First the parts with most behind them, which is still to be hashed."""
+        arriving, size = [], part_of(sum(file.size for file in files))
+        for file in files:
             target = folder / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target))
+            arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target, size))
         parts = [(each, start) for each in arriving for start in each.parts]
-        in_parallel(lambda part: part[0].fetch(part[1]), parts, CONNECTIONS)
+        parts.sort(key=lambda part: part[1] - part[0].file.size)
+        in_parallel(lambda part: part[0].fetch(part[1]), parts)
         return [each.file for each in arriving if not each.whole]
 
 
