@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_kinetic.hooks.arguments import plain_call
 from airflow_provider_kinetic.hooks.settings import load_settings
+from airflow_provider_kinetic.lifecycle.arguments import Arguments
 from airflow_provider_kinetic.lifecycle.ports import Ports
 from airflow_provider_kinetic.lifecycle.submission import Journal, SubmissionRecord
 from airflow_provider_kinetic.lifecycle.submit import ensure
@@ -20,6 +21,7 @@ from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model import names, parameters
 from airflow_provider_kinetic.model.errors import ConfigurationError
 from airflow_provider_kinetic.model.handle import JobHandle
+from airflow_provider_kinetic.model.resume import Resume
 from airflow_provider_kinetic.model.spec import JobSpec, TaskIdentity
 from airflow_provider_kinetic.model.target import Target
 
@@ -55,6 +57,7 @@ class Order:
     output_dir: str | None = None
     identity: TaskIdentity | None = None
     max_tries: int = 0
+    resume: Resume = field(default_factory=Resume)
 
 
 def submit(
@@ -75,6 +78,8 @@ def submit(
         max_tries=order.max_tries,
         secrets=dict(order.secrets or {}),
         output_dir=order.output_dir,
+        resume=order.resume,
+        arguments=Arguments.of(order.function, args, kwargs),
     )
     owned = target if order.identity else replace(target, installation="")
     return ensure(ports, owned, work, journal or MemoryJournal(), say).handle
@@ -82,7 +87,7 @@ def submit(
 
 def _spec(order: Order) -> JobSpec:
     """:raises ConfigurationError: a piece that no spec has."""
-    known = {field.name for field in fields(JobSpec)} - {"func_name"}
+    known = {each.name for each in fields(JobSpec)} - {"func_name"}
     for name in order.spec or {}:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

@@ -95,6 +95,11 @@ class KineticHook(BaseHook):
         *,
         secrets: Mapping[str, str] | None = None,
         output_dir: str | None = None,
+        trial: str | None = None,
+        experiment: str | None = None,
+        resume: str = "auto",
+        restore_from: Any = None,
+        on_mismatch: str | None = None,
         identity: TaskIdentity | None = None,
         journal: Journal | None = None,
         max_tries: int = 0,
@@ -105,6 +110,9 @@ class KineticHook(BaseHook):
         Where the arguments hold ``Data`` the function gets paths, as it does in a task.
 
         :param secrets: variables that no payload, listing or log shows.
+        :param trial: a name under which calls share a directory and go on in it. This, ``experiment``, ``resume``,
+            ``restore_from`` and ``on_mismatch`` are the operator's. Trials of nobody's jobs on a cluster lie apart from
+            those of tasks: share one with a task by ``output_dir``.
         :param identity: the task instance that the job belongs to. None: it belongs to nobody, and no gc ends it.
         :param journal: memory that outlives this process, with which a second call finds the job of the first. None:
             every call submits another job.
@@ -113,8 +121,12 @@ class KineticHook(BaseHook):
         :raises ConfigurationError: bad input; nothing was sent.
         """
         from airflow_provider_kinetic.hooks import direct
+        from airflow_provider_kinetic.model.resume import asked
 
-        order = direct.Order(function, args, kwargs, spec, secrets, output_dir, identity, max_tries)
+        asks = asked(
+            trial=trial, experiment=experiment, resume=resume, restore_from=restore_from, on_mismatch=on_mismatch
+        )
+        order = direct.Order(function, args, kwargs, spec, secrets, output_dir, identity, max_tries, asks)
         return direct.submit(self.ports, self.target, order, journal, lambda line: self.log.info("%s", line))
 
     def attach(self, job_id: str) -> JobHandle:

@@ -64,7 +64,8 @@ _ERRORS: dict[Reason, tuple[type[KineticError], str]] = {
     ),
     Reason.PREEMPTED: (
         JobPreempted,
-        "Set `retries` on the task: jobs that this provider submits are also started again by the cluster.",
+        "Set `retries` on the task: a retry goes on from the last checkpoint. Tasks that work at the same time need a "
+        "`trial` each: a newer one stops the older.",
     ),
     Reason.IMAGE: (ImageError, "Check `container_image` and that the job's service account may pull it."),
     Reason.VANISHED: (

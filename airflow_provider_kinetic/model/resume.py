@@ -37,6 +37,22 @@ class Resume:
     """URI of the checkpoint that a trial without one of its own begins with."""
 
 
+def asked(
+    *, trial: Any = None, experiment: Any = None, resume: Any = AUTO, restore_from: Any = None, on_mismatch: Any = None
+) -> Resume:
+    """Of parameters as they were given, or rendered.
+
+    :raises ConfigurationError: names the one that cannot be meant.
+    """
+    return Resume(
+        trial=name_of("trial", trial),
+        experiment=name_of("experiment", experiment),
+        policy=one_of("resume", resume, POLICIES),
+        on_mismatch=one_of("on_mismatch", on_mismatch or WARN, ON_MISMATCH),
+        restore_from=source_of(restore_from),
+    )
+
+
 def one_of(parameter: str, value: Any, allowed: tuple[str, ...]) -> str:
     """:raises ConfigurationError: names the parameter and what it may be."""
     if not isinstance(value, str) or value not in allowed:

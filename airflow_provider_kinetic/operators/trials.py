@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_kinetic.model.resume import (
-    ERROR,
-    ON_MISMATCH,
-    WARN,
-    Resume,
-    name_of,
-    one_of,
-    policy_of,
-    source_of,
-)
+from airflow_provider_kinetic.model.resume import ERROR, WARN, Resume, asked, policy_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,11 +26,11 @@ def resume_of(task: Any, context: Context, *, with_index: bool) -> Resume:
     """
     index = context["ti"].map_index
     mapped = index is not None and index >= 0
-    trial = name_of("trial", task.trial)
-    return Resume(
-        trial=f"{trial}-{index}" if trial and mapped and with_index else trial,
-        experiment=name_of("experiment", task.experiment),
-        policy=policy_of(task.resume, context["dag_run"].conf or {}, task.task_id),
-        on_mismatch=one_of("on_mismatch", task.on_mismatch or (ERROR if mapped else WARN), ON_MISMATCH),
-        restore_from=source_of(task.restore_from),
+    said = asked(
+        trial=task.trial,
+        experiment=task.experiment,
+        resume=policy_of(task.resume, context["dag_run"].conf or {}, task.task_id),
+        restore_from=task.restore_from,
+        on_mismatch=task.on_mismatch or (ERROR if mapped else WARN),
     )
+    return replace(said, trial=f"{said.trial}-{index}") if said.trial and mapped and with_index else said

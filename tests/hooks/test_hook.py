@@ -120,6 +120,29 @@ def test_data_that_cannot_be_meant(hook: KineticHook, gcs: GcsServer) -> None:
     assert list(gcs.buckets[BUCKET].names()) == [], "nothing was sent"
 
 
+def goes_on(lr: float) -> tuple[int, float]:
+    from airflow_provider_kinetic import job
+
+    trial = job.trial()
+    step = (trial.latest.step if trial.latest else 0) + 1
+    with trial.save(step):
+        return step, lr
+
+
+@pytest.mark.faults  # four jobs
+def test_calls_go_on_in_a_trial(hook: KineticHook) -> None:
+    handles = []
+    for _ in range(2):
+        handles.append(hook.submit(goes_on, (0.1,), trial="x", on_mismatch="error", **SPEC))
+        finished(hook, handles[-1])
+    assert [hook.result(handle) for handle in handles] == [(1, 0.1), (2, 0.1)]
+    assert handles[0].output_dir == handles[1].output_dir
+    with pytest.raises(ConfigurationError, match=r"lr: 0.1 → 0.2"):
+        hook.submit(goes_on, (0.2,), trial="x", on_mismatch="error", **SPEC)
+    with pytest.raises(ConfigurationError, match="`resume` is 'later'"):
+        hook.submit(goes_on, (0.1,), resume="later", **SPEC)
+
+
 def test_the_jobs_of_one_identity_are_its_own(hook: KineticHook) -> None:
     """Two calls are two jobs; with a journal the second call finds the first job."""
     from airflow_provider_kinetic.hooks.direct import MemoryJournal
