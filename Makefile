@@ -63,7 +63,7 @@ ui: $(READY)
 	@$(BIN)/python -m demo.ui
 
 test: $(READY)
-	$(PYTEST) -n 4 -m 'not ($(subst $() , or ,$(LONG)))'
+	$(PYTEST) -n 4 -m 'not (types or $(subst $() , or ,$(LONG)))'
 
 test-all: $(LONG:%=test-%)
 
@@ -76,6 +76,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(PYTEST) -q -m types tests/taskflow
 
 bench: $(READY)
 	@for script in benchmarks/*.py; do \

@@ -60,7 +60,7 @@ def output_dir(root: str, identity: TaskIdentity, generation: int = 1) -> str:
 
     :raises ConfigurationError: the root is so long that the directory could not be made.
     """
-    dag = slug(identity.dag_id) if identity.dag_id != _SHARED else slug(f"{_SHARED}/")  # theirs are others' trials
+    dag = slug(identity.dag_id) if identity.dag_id != _SHARED else f"{_SHARED}~"  # no slug holds a ~
     parts = [root.rstrip("/"), dag, slug(identity.task_id), slug(identity.run_id)]
     if identity.map_index >= 0:
         parts.append(str(identity.map_index))

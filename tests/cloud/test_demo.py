@@ -69,6 +69,7 @@ def light_evaluate(model: dict[str, Any], images: list[list[int]], labels: list[
     return {**model, "accuracy": 0.97}
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("deferrable", [True])
 def test_the_demo_on_a_cluster_loses_its_machine_and_finishes(shop: CloudShop, deferrable: bool) -> None:
     pytest.importorskip("sklearn")

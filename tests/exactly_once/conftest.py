@@ -1,4 +1,4 @@
-"""The same tests for a task that waits in its worker and for one that defers."""
+"""The same tests for a task that defers and, in the long group, for one that waits in its worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from project import Project
 from workers import Theatre
 
 
-@pytest.fixture(params=[False, True], ids=["waiting", "deferrable"])
+@pytest.fixture(
+    params=[pytest.param(False, marks=pytest.mark.kills, id="waiting"), pytest.param(True, id="deferrable")]
+)
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
     made = Project.make(tmp_path, deferrable=request.param)
     yield made

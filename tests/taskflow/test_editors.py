@@ -10,6 +10,8 @@ import sys
 import typing
 from pathlib import Path
 
+import pytest
+
 import airflow_provider_kinetic
 from airflow_provider_kinetic.decorators.kinetic import kinetic_task
 from airflow_provider_kinetic.operators.job import KineticJobOperator
@@ -20,6 +22,7 @@ EDITOR = Path(__file__).parent / "editor"
 OF_THE_FUNCTION = {"self", "kwargs", "python_callable", "op_args", "op_kwargs"}
 
 
+@pytest.mark.types
 def test_mistakes_are_marked_and_nothing_else():
     command = [sys.executable, "-m", "mypy", "--no-error-summary", str(EDITOR / "good.py"), str(EDITOR / "bad.py")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
