@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,23 @@ import json
 import sys
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.utils.db import upgradedb
 
-file, environment = sys.argv[1:]
-(dag,) = DagBag(file, load_op_links=False).dags.values()
-for task in dag.tasks:
-    task.container_image, task.requirements = environment, None
-run = dag.test()
-values = {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in run.get_task_instances()}
-print("RESULT", json.dumps([str(run.state), values]))
+upgradedb()
+for line in sys.stdin:
+    file, environment = json.loads(line)
+    (dag,) = DagBag(file, load_op_links=False).dags.values()
+    for task in dag.tasks:
+        task.container_image, task.requirements = environment, None
+    run = dag.test()
+    values = {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in run.get_task_instances()}
+    print("RESULT", json.dumps([str(run.state), values]), flush=True)
 """
 
 
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of an Airflow with a database and a connection to this machine."""
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """An Airflow with a database and a connection to this machine; each start of one costs seconds."""
     folder = tmp_path_factory.mktemp("airflow")
     extra = {"platform": "local", "bucket": str(folder / "bucket")}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "KINETIC"))}
@@ -46,21 +50,33 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "AIRFLOW__KINETIC__POLL_INTERVAL": "0.1",
         "AIRFLOW_CONN_KINETIC_DEFAULT": json.dumps({"conn_type": "kinetic", "extra": extra}),
     }
-    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-    subprocess.run(migrate, env=environ, cwd=folder, check=True, capture_output=True)
-    return environ
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        env=environ,
+        cwd=folder,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        process.kill()
 
 
-def run(airflow: dict[str, str], example: str, environment: str | Path) -> Any:
+def run(airflow: subprocess.Popen[str], example: str, environment: str | Path) -> Any:
     """The value of the only task of a run that succeeds."""
-    command = [sys.executable, "-c", DRIVER, EXAMPLES / example, str(environment)]
-    done = subprocess.run(
-        command, env=airflow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    result = [line.partition(" ")[2] for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    assert result, done.stdout
-    state, values = json.loads(result[0])
-    assert state == "success", done.stdout
+    assert airflow.stdin is not None
+    assert airflow.stdout is not None
+    print(json.dumps([str(EXAMPLES / example), str(environment)]), file=airflow.stdin, flush=True)
+    said: list[str] = []
+    while not said or not said[-1].startswith("RESULT "):
+        said.append(airflow.stdout.readline())
+        assert said[-1], "".join(said)
+    state, values = json.loads(said[-1].removeprefix("RESULT "))
+    assert state == "success", "".join(said)
     assert list(values) == ["train"]
     return values["train"]
 
@@ -82,8 +98,7 @@ def test_keras(airflow):
     assert result["loss"] < 0.1
 
 
-@pytest.mark.usefixtures("torch")
-def test_torch(airflow):
+def test_torch(torch, airflow):  # noqa: ARG001 - in this order: no Airflow for a test that is skipped
     result = run(airflow, "torch_checkpoint.py", PYTHON)
     assert (result["steps"], result["went_on_after"]) == (2_000, 0)
     assert result["loss"] < 0.1
