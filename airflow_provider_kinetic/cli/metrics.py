@@ -25,6 +25,10 @@ _COLUMNS: Mapping[str, Callable[[Row], Any]] = {
 @command
 def metrics(args: Namespace) -> None:
     """Figures of each metric; with ``--csv`` all rows, with ``--tensorboard`` event files."""
+    if args.csv and args.tensorboard is not None:
+        raise ConfigurationError(
+            "`--csv` and `--tensorboard` cannot be used together.", advice="Leave one of them out."
+        )
     _, reader = open_trial(args)
     if not args.csv and args.tensorboard is None:
         rows = [_row(name, curve) for name, curve in reader.metrics(max_points=1)["series"].items()]
@@ -58,7 +62,8 @@ def _export(rows: Iterable[Logged], directory: str) -> None:
     if not target.startswith("file://"):
         raise ConfigurationError("`--tensorboard` takes a folder of this machine.")
     counts = write_events(FileVault(), target, rows)
-    tell(f"{sum(counts.values())} values of {len(counts)} groups. `tensorboard --logdir {directory}` shows them.")
+    groups = "1 group" if len(counts) == 1 else f"{len(counts)} groups"
+    tell(f"{sum(counts.values())} values of {groups}. `tensorboard --logdir {directory}` shows them.")
 
 
 def _chosen(args: Namespace, row: Logged) -> Logged:

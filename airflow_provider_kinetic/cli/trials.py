@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 
 from airflow_provider_kinetic.cli.command import open_job
@@ -11,6 +12,7 @@ from airflow_provider_kinetic.model.errors import ConfigurationError, JobNotFoun
 from airflow_provider_kinetic.model.spec import TaskIdentity
 
 _LIKE_A_PATH = ("/", "./", "../", "~")
+_LIKE_A_JOB = re.compile(r"(kinetic-)?job-\w+")
 UNMAPPED = -1
 
 
@@ -18,11 +20,14 @@ def open_trial(args: Namespace) -> tuple[KineticHook, TrialReader]:
     """The trial of the command line, and the hook whose store it lies in.
 
     :raises JobNotFound: the connection's store knows no such job, or the task has none.
+    :raises ConfigurationError: it names no trial, or a place where nothing of one is.
     """
     given = str(args.trial).strip().rstrip("/")
     if "://" in given or given in (".", "..") or given.startswith(_LIKE_A_PATH):
-        return _opened(KineticHook(args.conn_id), _as_uri(given))
-    args.job = _job_of(given, args.map_index) if "/" in given else given
+        hook, reader = _opened(KineticHook(args.conn_id), _as_uri(given))
+        _check_there(reader)
+        return hook, reader
+    args.job = given if _LIKE_A_JOB.fullmatch(given) else _job_of(given, args.map_index)
     hook, handle = open_job(args)
     if handle.output_dir is None:
         raise ConfigurationError(f"Job {handle.job_id} was submitted without an output directory: it has no trial.")
@@ -31,6 +36,16 @@ def open_trial(args: Namespace) -> tuple[KineticHook, TrialReader]:
 
 def _opened(hook: KineticHook, output_dir: str) -> tuple[KineticHook, TrialReader]:
     return hook, TrialReader(hook.ports.store, output_dir)
+
+
+def _check_there(reader: TrialReader) -> None:
+    """A slip of the pen must not look like a trial that has saved nothing."""
+    view = reader.look()
+    if not view.state().attempt and not view.checkpoints.all():
+        raise ConfigurationError(
+            f"There is no trial in {reader.layout.output_dir}: no attempt has begun there, and there is no checkpoint.",
+            advice="A task's XCom `output_dir` is the right one, and `airflow kinetic jobs status JOB` names it.",
+        )
 
 
 def _as_uri(given: str) -> str:

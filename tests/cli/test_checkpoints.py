@@ -70,7 +70,6 @@ def test_the_list_is_for_people_and_for_scripts(desk: Any, trained: str, listed:
     assert rows[1]["pinned"] is False
     assert listed("list", as_uri(trained)) == rows
     assert desk.run("checkpoints", "list", trained).count("loss=0") == 4
-    assert "No data found" in desk.run("checkpoints", "list", f"{trained}/nothing")
 
 
 def test_people_are_told_what_the_trial_went_through(desk: Any, trained: str, capsys: Any) -> None:
@@ -164,7 +163,7 @@ def test_rows_as_csv(desk: Any, trained: str) -> None:
     assert len(few) == 6
 
 
-def test_event_files_for_tensorboard(desk: Any, trained: str) -> None:
+def test_event_files_for_tensorboard(desk: Any, trained: str, capsys: Any) -> None:
     target = desk.folder / "board"
     desk.run("metrics", trained, "--tensorboard", str(target), "--metric", "loss")
     assert sorted(path.name for path in target.iterdir()) == ["train", "validation"]
@@ -173,6 +172,8 @@ def test_event_files_for_tensorboard(desk: Any, trained: str) -> None:
     assert first.version
     assert [(event.step, [*event.values]) for event in events] == [(step, ["loss"]) for step in range(1, 6)]
     desk.run("metrics", trained, "--tensorboard", str(target), "--metric", "nothing", code=1)
+    desk.run("metrics", trained, "--tensorboard", str(target), "--csv", code=1)
+    assert "cannot be used together" in said(capsys)
 
 
 @pytest.mark.usefixtures("folder")
@@ -194,7 +195,11 @@ def test_a_trial_is_found_by_its_job_and_by_its_task(desk: Any, listed: Any, cap
 def test_trials_that_cannot_be_found(desk: Any, capsys: Any) -> None:
     desk.run("checkpoints", "list", "job-none", code=1)
     assert "There is no job 'job-none'" in said(capsys)
-    desk.run("metrics", "etl/train", code=1)
-    assert "names no trial" in said(capsys)
+    for given in ("etl/train", "model"):  # a folder would be ./model
+        desk.run("metrics", given, code=1)
+        assert "names no trial" in said(capsys)
+    for command in (("checkpoints", "list"), ("checkpoints", "prune"), ("metrics",)):
+        desk.run(*command, str(desk.folder / "no trial"), code=1)
+        assert "There is no trial in" in said(capsys)
     desk.run("metrics", "gs://bucket/folder", code=1)
     assert "file://" in said(capsys)
