@@ -7,10 +7,11 @@ import json
 import pytest
 from installation import TaskKey
 from project import until
-from tasks import work
+from tasks import captured_log, watch, work
 
 from airflow_provider_kinetic.job.storage import uri_to_path
-from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.lifecycle.reader import TrialReader
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError, JobPreempted
 
 pytestmark = pytest.mark.faults
 
@@ -147,6 +148,61 @@ def test_a_job_that_was_never_created_gets_the_directory_that_its_task_names_now
     assert "op_kwargs" in str(first.error) or "steps" in str(first.error)
     assert second.xcoms["output_dir"] == (shop.folder / "second").as_uri()
     assert second.value["start"] == 0
+
+
+def test_a_source_that_goes_while_its_job_waits_is_named_by_the_task(shop):
+    """Between submit and start: ``restore`` finds out."""
+    shop.job(TRAINS)
+    source = uri_to_path(shop.run().value["uri"])
+    goes = f"Path({str(source.parents[1])!r}, '.kinetic/checkpoints/{source.name}.json').unlink(missing_ok=True)"
+    shop.job(TRAINS.replace("    t = job", f"    {goes}\n    t = job"), restore_from=source.as_uri())
+
+    error = shop.run(run_id="run_2").error
+
+    assert type(error) is CheckpointCorrupt
+    assert f"{source.as_uri()} is not there, or no longer" in str(error)
+
+
+SIDE_BY_SIDE = """
+def f():
+    from airflow_provider_kinetic import job
+    t = job.trial()
+    note("{gate}")
+    for step in range(1, 1000):
+        time.sleep(0.05)
+        with t.save(t.attempt * 1000 + step):
+            pass
+        if t.attempt == 2 and Path("{gate}", "open").exists():
+            return t.attempt
+
+with DAG("shop", schedule=None) as dag:
+    for name in ("one", "other"):
+        KineticRunOperator(task_id=name, python_callable=f, trial="x", experiment="e", deferrable=True, **LOCAL)
+"""
+
+
+def test_of_two_tasks_that_name_one_trial_the_older_is_told_who_has_taken_it(shop):
+    shop.write(SIDE_BY_SIDE)
+    keys = [TaskKey("shop", name, "run_1") for name in ("one", "other")]
+    with captured_log() as log:
+        for number, key in enumerate(keys, 1):
+            shop.db.queue(key)
+            work(shop.load(key.task_id), shop.db, key)
+            until(lambda number=number: len(shop.calls) >= number, 60)
+    watch(shop.db, keys[0])
+    first = shop.run("one")
+    shop.open_gate()
+    watch(shop.db, keys[1])
+    second = shop.run("other")
+
+    one, other = shop.calls
+    assert any(f"has not ended. If job {one} (dag shop, task one, run run_1) still runs" in line for line in log)
+    assert type(first.error) is JobPreempted
+    assert f"attempt 2 (job {other}, dag shop, task other, run run_1) has begun" in str(first.error)
+    assert "a `trial` each" in str(first.error)
+    assert (second.state, second.value) == ("success", 2)
+    steps = [found.step for found in TrialReader(shop.ports.store, second.xcoms["output_dir"]).checkpoints()]
+    assert max(steps) > 2000
 
 
 def test_must_fails_before_anything_is_sent(shop):
