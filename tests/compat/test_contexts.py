@@ -64,6 +64,8 @@ def test_steps_are_compulsory_before_anything_is_stored(begun):
     entered = []
     with pytest.raises(ValueError, match="steps_completed"), begun.checkpoint.store_path({"epoch": 1}):
         entered.append(1)
+    with pytest.raises(TypeError, match=r"'steps_completed' is a whole number, not 1\.5"):
+        begun.checkpoint.upload(".", {"steps_completed": 1.5})
     assert entered == []
     assert begun._context._trial.checkpoints == []
 
@@ -211,6 +213,8 @@ def test_ranks_come_from_the_launcher(core_v2, monkeypatch):
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
     for name, value in zip(names, "341211", strict=True):
         monkeypatch.setenv(name, value)
+        with pytest.raises(ValueError, match="LOCAL_SIZE, CROSS_RANK, CROSS_SIZE not set"):
+            core_v2.DistributedContext.from_deepspeed()
     found = core_v2.DistributedContext.from_torch_distributed()
     assert (found.rank, found.size, found.local_rank, found.local_size) == (3, 4, 1, 2)
     assert (found.cross_rank, found.cross_size) == (1, 1)

@@ -66,7 +66,7 @@ class UnmanagedConfig(Config):
 
 
 def _deprecated(what: str) -> None:
-    warnings.warn(f"`{what}` is deprecated: say it with core_v2.Config(...)", FutureWarning, stacklevel=4)
+    warnings.warn(f"core_v2: deprecated: `{what}`; pass `config=core_v2.Config(...)`", FutureWarning, stacklevel=4)
 
 
 def merged(config: Config | None, defaults: Config | None, unmanaged: Config | None) -> Config:

@@ -138,6 +138,7 @@ class CheckpointContext:
 
         :param metadata: has ``steps_completed``.
         :raises ValueError: it has not; that is found out before anything is stored.
+        :raises TypeError: it is not a whole number.
         """
         known = dict(metadata or {})
         if STEPS not in known:
@@ -210,7 +211,10 @@ class CheckpointContext:
     def _step(self, steps_completed: int) -> int:
         """Not before what was reported: scripts save with the step at which an epoch began, say, and as in Determined
         their rows count until others take their place."""
-        step = operator.index(steps_completed)
+        try:
+            step = operator.index(steps_completed)
+        except TypeError:
+            raise TypeError(f"core_v2: {STEPS!r} is a whole number, not {steps_completed!r}") from None
         return step if self._trial.processes > 1 else max(step, self._train.last)
 
     def _find(self, storage_id: str) -> Checkpoint:
@@ -221,7 +225,7 @@ class CheckpointContext:
             names = ", ".join(sorted(found)) or "none"
             raise FileNotFoundError(
                 f"core_v2: {self._trial.dir} has no checkpoint {storage_id!r}; there is: {names}. "
-                "How many are kept is said by job.trial(keep=...) before core_v2.init()"
+                'How many are kept is said by checkpoint_storage={"type": ..., "save_trial_latest": 5, ...}'
             )
         return found[storage_id]
 

@@ -40,7 +40,10 @@ class DistributedContext:
 
     @classmethod
     def from_torch_distributed(cls, chief_ip: str | None = None) -> DistributedContext:
-        """From the variables of ``torchrun``."""
+        """From the variables of ``torchrun``.
+
+        :raises ValueError: one is not set.
+        """
         return cls._from_environ(("LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"), chief_ip)
 
     @classmethod
@@ -55,6 +58,9 @@ class DistributedContext:
     @classmethod
     def _from_environ(cls, others: tuple[str, str, str], chief_ip: str | None) -> DistributedContext:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", *others)
+        unset = ", ".join(name for name in names if name not in os.environ)
+        if unset:
+            raise ValueError(f"core_v2: {unset} not set: the launcher of several processes sets them")
         rank, size, local_rank, local_size, cross_rank, cross_size = (int(os.environ[name]) for name in names)
         return cls(
             rank=rank,
