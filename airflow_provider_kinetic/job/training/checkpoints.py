@@ -14,12 +14,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectMissing, Storage
 from airflow_provider_kinetic.job.training.lineage import Lineage, Name
+
+if TYPE_CHECKING:
+    from airflow_provider_kinetic.job.vaults import Vault
 
 THREADS = 16
 KINETIC = "kinetic"
@@ -133,6 +136,17 @@ def survey(storage: Storage, layout: TrialLayout, known: dict[int, Mapping[str, 
 def names_of(uris: Iterable[str]) -> frozenset[Name]:
     """Of records in a listing."""
     return frozenset(name for stem, _ in _stems(uris) if (name := Name.parse(stem)))
+
+
+def numbered(vault: Vault, layout: TrialLayout, attempt: int) -> int:
+    """The highest number that a former life of this attempt has given a checkpoint, whatever became of it."""
+    looks: Sequence[Callable[[], Collection[Name]]] = (
+        lambda: names_of(vault.list(layout.commits)),
+        lambda: names_of(vault.list(layout.tombstones)),
+        lambda: names_of(f"{folder}.json" for folder in vault.folders(layout.checkpoints)),
+    )
+    found = in_parallel(lambda look: look(), looks)
+    return max((name.seq for names in found for name in names if name.attempt == attempt), default=0)
 
 
 class Commits:

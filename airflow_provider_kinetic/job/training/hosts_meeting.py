@@ -18,15 +18,15 @@ from typing import Any
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectExists
-from airflow_provider_kinetic.job.training.checkpoints import in_parallel, names_of, read_record
+from airflow_provider_kinetic.job.training.checkpoints import in_parallel, numbered, read_record
 from airflow_provider_kinetic.job.training.hosts import Group, Host, machine, patience, pauses
 from airflow_provider_kinetic.job.vaults import Vault
 
 SOON = 10.0
 """Seconds after which the leader says for whom it waits."""
 ALL_OR_ONE = (
-    "Every process calls job.trial() and saves; where only one process does, it says so with "
-    "job.trial(process=0, processes=1)."
+    "Every process calls job.trial() and saves; where only one of them has a trial, it says so: "
+    "job.trial(processes=1)."
 )
 
 
@@ -46,7 +46,8 @@ class Meeting:
         :raises TimeoutError: some did not come.
         """
         number = self._call(attempt)
-        folder, saved = self._layout.meeting(attempt, number), self._saved(attempt) if number > 1 else 0
+        folder = self._layout.meeting(attempt, number)
+        saved = numbered(self._vault, self._layout, attempt) if number > 1 else 0
         seats: dict[int, Mapping[str, str]] = {0: self._me}
         begun, said = time.monotonic(), False
         for pause in pauses():
@@ -61,7 +62,7 @@ class Meeting:
                 raise TimeoutError(f"{text} within {patience():g} seconds. {ALL_OR_ONE}")
             if waited > SOON and not said:
                 said = True
-                warnings.warn(f"{text} yet and are waited for. {ALL_OR_ONE}", stacklevel=5)
+                warnings.warn(f"{text} yet; the wait is {patience():g} seconds at most. {ALL_OR_ONE}", stacklevel=5)
             time.sleep(pause)
         raise AssertionError
 
@@ -105,11 +106,6 @@ class Meeting:
         while not self._create(f"{self._layout.meeting(attempt, number)}call.json", content):
             number += 1
         return number
-
-    def _saved(self, attempt: int) -> int:
-        """Checkpoints are numbered over all lives of an attempt: the number says which is newer."""
-        names = names_of(self._vault.list(self._layout.commits))
-        return max((name.seq for name in names if name.attempt == attempt), default=0)
 
     def _newest_call(self) -> str:
         calls = [uri for uri in self._vault.list(self._layout.meetings) if uri.endswith("/call.json")]

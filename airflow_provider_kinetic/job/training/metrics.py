@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import operator
+import os
 import threading
 import time
 import warnings
@@ -21,6 +22,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.training.numbers import as_json
 from airflow_provider_kinetic.job.training.series import Row, decode, stream_rows
 from airflow_provider_kinetic.job.training.spool import Spool
@@ -67,11 +69,14 @@ class Metrics:
         self._newest = newest
         self._starts = starts
         self._process = process
+        self._pid = os.getpid()
         self._spool = Spool(spool)
         self._pending: deque[bytes] = deque()
         """Lines: while the store is away there may be many."""
         self._segment = bytearray()
         self._number = 1
+        self._made = False
+        """The object of the current segment is ours."""
         self._unwritten = False
         self._written_at = -CALM
         self._summed = 0
@@ -88,8 +93,8 @@ class Metrics:
         """:raises TypeError: a value is not a number, bool or text, or the step not a whole number.
         :raises ValueError: nobody would write it any more.
         """
-        if self._closing.is_set():
-            raise ValueError("the trial is closed: log before, or ask job.trial() for another one")
+        if self._closing.is_set() or os.getpid() != self._pid:
+            raise ValueError(over(self._pid))
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
         line = Row(time.time(), operator.index(step), group, kept).encode()
         if len(self._pending) >= MOST:
@@ -106,10 +111,10 @@ class Metrics:
             if not self._pending and not self._unwritten:
                 return
             self._spool.turn()
-            while self._pending or self._unwritten:
-                self._take()
-                segment = self._layout.segment(self._attempt, self._number, self._process)
-                self._vault.write(segment, bytes(self._segment))
+            due = len(self._pending)  # others may log faster than the store takes it
+            while due or self._unwritten:
+                due -= self._take(due)
+                self._write()
                 self._unwritten, self._written_at = False, time.monotonic()
                 if self._summary is not None:
                     self._summary.add(decode(bytes(self._segment[self._summed :]), self._attempt))
@@ -143,16 +148,40 @@ class Metrics:
             content = {"v": protocol.VERSION, "attempt": self._attempt, **self._summary.to_dict()}
         self._vault.write(self._layout.summary, json.dumps(content, separators=(",", ":")).encode())
 
-    def _take(self) -> None:
-        """Rows into the segment, until it is full."""
+    def _take(self, most: int) -> int:
+        """Rows into the segment, until it is full; how many."""
         if self._segment and time.monotonic() - self._written_at < CALM and not self._unwritten:
             self._next()
-        while self._pending and len(self._segment) < SEGMENT:
+        taken = 0
+        while taken < most and len(self._segment) < SEGMENT:
             self._segment += self._pending.popleft()
             self._unwritten = True
+            taken += 1
+        return taken
+
+    def _write(self) -> None:
+        """A new segment takes no name that is taken: this attempt may have had another process, or another trial."""
+        data = bytes(self._segment)
+        while not self._made:
+            uri = self._layout.segment(self._attempt, self._number, self._process)
+            try:
+                self._vault.write(uri, data, if_absent=True)
+                self._made = True
+                return
+            except ObjectExists:
+                self._made = data.startswith(self._vault.read(uri))  # then only the answer was lost
+                if not self._made:
+                    self._number = max(self._number, self._last()) + 1
+        self._vault.write(self._layout.segment(self._attempt, self._number, self._process), data)
+
+    def _last(self) -> int:
+        folder = self._layout.segment(self._attempt, 1, self._process).rpartition("/")[0]
+        stems = (uri.rpartition("/")[2].partition(".")[0] for uri in self._vault.list(f"{folder}/"))
+        return max((int(stem) for stem in stems if stem.isdecimal()), default=0)
 
     def _next(self) -> None:
         self._number += 1
+        self._made = False
         self._segment.clear()
         self._summed = 0
 
@@ -184,6 +213,13 @@ class Metrics:
             self._warned = True
             with contextlib.suppress(Warning):  # where warnings are errors, this thread must live on
                 warnings.warn(f"Metrics could not be written and are tried again: {error}", stacklevel=1)
+
+
+def over(pid: int) -> str:
+    """Why a trial of the process ``pid`` takes nothing more from this one."""
+    if os.getpid() != pid:
+        return "the trial belongs to the process that this one was forked from: log and save there"
+    return "the trial is closed: log and save before, or ask job.trial() for another one"
 
 
 def _scalar(name: str, value: Any) -> Any:

@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,12 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.attempts import now
-from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, in_parallel, record_of
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, in_parallel, read_record, record_of
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.manifests import File
 from airflow_provider_kinetic.job.training.numbers import as_json
-from airflow_provider_kinetic.job.training.steps import MARKER
-from airflow_provider_kinetic.job.vaults import Vault, below
+from airflow_provider_kinetic.job.training.sending import Sender
+from airflow_provider_kinetic.job.vaults import Vault
 from airflow_provider_kinetic.model.errors import Superseded
 
 METADATA = "metadata.json"
@@ -48,6 +47,7 @@ class Fence:
 
     def __init__(self, vault: Vault, layout: TrialLayout, attempt: int) -> None:
         self._vault = vault
+        self._number = attempt
         self._next = layout.attempt(attempt + 1)
         self._text = f"Attempt {attempt} of {layout.output_dir}"
         self.fallen = False
@@ -61,9 +61,17 @@ class Fence:
         """:raises Superseded: a newer attempt has begun."""
         if not self.holds():
             raise Superseded(
-                f"{self._text} is not the newest any more, so nothing of it is saved.",
-                advice="Another attempt of this trial runs: let this process end.",
+                f"{self._text} is not the newest any more, so nothing of it is saved: {self._successor()} has begun.",
+                advice="Let this process end. Tasks that work at the same time need a `trial` each.",
             )
+
+    def _successor(self) -> str:
+        record: Mapping[str, Any] = {}
+        with contextlib.suppress(OSError):
+            record = read_record(self._vault, self._next) or {}
+        said = (("job", "job_id"), ("dag", "dag_id"), ("task", "task_id"), ("run", "run_id"))
+        who = ", ".join(f"{what} {record[name]}" for what, name in said if record.get(name))
+        return f"attempt {self._number + 1} ({who})" if who else f"attempt {self._number + 1}"
 
 
 class NotSaved(OSError):
@@ -80,7 +88,11 @@ class Draft:
 
 
 class Saver:
-    """Saves for one attempt. One upload at a time; ``before`` and ``committed`` are called around each commit."""
+    """Saves for one attempt. One upload at a time.
+
+    :param before: is called before each commit, ``committed`` after it.
+    :param saved: so many checkpoints has a former life of this attempt numbered.
+    """
 
     def __init__(
         self,
@@ -90,6 +102,7 @@ class Saver:
         attempt: int,
         before: Callable[[], None],
         committed: Callable[[Name, Checkpoint], None],
+        saved: int = 0,
     ) -> None:
         self._vault = vault
         self._layout = layout
@@ -97,23 +110,16 @@ class Saver:
         self._attempt = attempt
         self._before = before
         self._committed = committed
-        self._sequence = itertools.count(1)
-        self._previous: tuple[str, list[File]] = ("", [])
-        self._former: Future[tuple[str, list[File]]] | None = None
-        self._pending: Future[None] | None = None
+        self._sequence = itertools.count(saved + 1)
+        self.sender = Sender(vault)
+        self._pending: deque[Future[None]] = deque()
+        self._pid = os.getpid()
         self._background = ThreadPoolExecutor(1, "kinetic-save")
         self._lock = threading.Lock()
         self._kept: Path | None = None
         """Folder of the last one that could not be stored."""
         self._took: deque[float] = deque(maxlen=3)
         """Seconds, of the last ones that were."""
-
-    def continue_from(self, find: Callable[[], Checkpoint | None]) -> None:
-        """Files of what is found need not be sent again. It is looked for while the folder is filled."""
-        with contextlib.suppress(RuntimeError):  # the interpreter ends: then all is sent
-            looking = ThreadPoolExecutor(1, "kinetic-former")
-            self._former = looking.submit(_files_of, self._vault, find)
-            looking.shutdown(wait=False)
 
     @contextlib.contextmanager
     def save(
@@ -139,12 +145,15 @@ class Saver:
         elif wait:
             self._finish(draft)
         else:
-            self._pending = self._background.submit(self._finish, draft)
+            self._pending.append(self._background.submit(self._finish, draft))
 
     def wait(self) -> None:
         """Until nothing is on its way; raises what went wrong there."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
+        while os.getpid() == self._pid:  # a process that was forked off has no thread that saves
+            try:
+                pending = self._pending.popleft()
+            except IndexError:
+                return
             pending.result()
 
     @property
@@ -198,9 +207,7 @@ class Saver:
         return needed <= left
 
     def _save(self, draft: Draft) -> None:
-        files = self._send(draft)
-        self._complete(draft, files)
-        self._previous = self._layout.data(str(draft.name)), files
+        self._complete(draft, self.sender.send(draft.folder, self._layout.data(str(draft.name))))
 
     def _given_up(self, name: Name, error: BaseException) -> None:
         """Nothing becomes of it."""
@@ -208,23 +215,6 @@ class Saver:
     def _describe(self, draft: Draft) -> None:
         refuse_ours(draft)
         describe(draft)
-
-    def _send(self, draft: Draft) -> list[File]:
-        """All files of the folder are in the store.
-
-        Beside them is Orbax's mark: an Orbax manager that is told to clear up deletes what has none (``native``).
-        """
-        if self._former is not None:
-            former, self._former = self._former, None
-            self._previous = former.result()
-        folder = self._layout.data(str(draft.name))
-        found = [(path, file, file.stat().st_size) for path, file in manifests.files_in(draft.folder)]
-        manifests.check([path for path, _, _ in found])
-        found.sort(key=lambda each: -each[2])
-        calls: list[Callable[[], Any]] = [partial(self._store, folder, *each) for each in found]
-        if not folder.startswith("file://"):
-            calls.append(partial(self._vault.write, f"{folder}/{MARKER}", b""))
-        return in_parallel(lambda call: call(), calls)[: len(found)]
 
     def _complete(self, draft: Draft, files: Sequence[File]) -> None:
         """Files in the store become a checkpoint."""
@@ -260,33 +250,6 @@ class Saver:
                 f"Another process of attempt {self._attempt} saves into {self._layout.output_dir}: "
                 "only one process of a job may save"
             ) from None
-
-    def _store(self, folder: str, path: str, file: Path, size: int) -> File:
-        uri, edge = below(folder, path), manifests.edge_of(file, size)
-        same = self._unchanged(file, size, edge)
-        if same is not None:
-            version = self._vault.copy(below(self._previous[0], same.path), uri, same.version)
-            if version is not None:
-                return File(path, size, same.sha256, edge, version)
-        sent = self._vault.send(file, uri)
-        return File(path, size, sent.sha256, edge, sent.version)
-
-    def _unchanged(self, file: Path, size: int, edge: str) -> File | None:
-        """A file of the checkpoint before with the same bytes. Short ones are sent as fast as they are copied."""
-        if size <= 2 * manifests.EDGE:
-            return None
-        like = [each for each in self._previous[1] if each.size == size and each.edge == edge]
-        digest = manifests.sha256_of(file) if like else ""
-        return next((each for each in like if each.sha256 == digest), None)
-
-
-def _files_of(vault: Vault, find: Callable[[], Checkpoint | None]) -> tuple[str, list[File]]:
-    """It is not needed, so any trouble is passed over."""
-    with contextlib.suppress(Exception):
-        checkpoint = find()
-        if checkpoint is not None:
-            return checkpoint.uri, manifests.decode(vault.read(f"{checkpoint.uri}/{manifests.NAME}"))
-    return "", []
 
 
 def _step(step: int) -> int:

@@ -9,7 +9,6 @@ together, or does not come, is an error on every process and no checkpoint.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,15 +58,14 @@ class ShardedSaver(Saver):
     def __init__(self, group: Group, *args: Any) -> None:
         super().__init__(*args)
         self._group = group
-        self._sequence = itertools.count(group.saved + 1)
         self._failed: list[Name] = []
 
     def _describe(self, draft: Draft) -> None:
         refuse_ours(draft)
 
     def _save(self, draft: Draft) -> None:
-        process = self._group.host.process
-        sending: list[Callable[[], Any]] = [partial(self._send, draft)]
+        process, folder = self._group.host.process, self._layout.data(str(draft.name))
+        sending: list[Callable[[], Any]] = [partial(self.sender.send, draft.folder, folder)]
         if self._group.host.leads:
             sending.append(partial(self._tell, draft.name, {"begun": True}))
         files = [replace(file, host=process) for file in in_parallel(lambda call: call(), sending)[0]]
@@ -76,7 +74,6 @@ class ShardedSaver(Saver):
             self._assemble(draft, [part, *self._parts(draft.name)])
         else:
             self._hand_in(draft.name, part)
-        self._previous = self._layout.data(str(draft.name)), files
 
     def _given_up(self, name: Name, error: BaseException) -> None:
         """The others need not wait."""
@@ -99,8 +96,7 @@ class ShardedSaver(Saver):
         draft = replace(draft, metadata=checked(merged_metadata(parts)))
         if METADATA not in {file.path for file in files}:
             describe(draft)
-            path = draft.folder / METADATA
-            files.append(self._store(self._layout.data(str(draft.name)), METADATA, path, path.stat().st_size))
+            files.append(self.sender.send_one(draft.folder, self._layout.data(str(draft.name)), METADATA))
         self._complete(draft, files)
         self.later(lambda: self._clear(draft.name))
 

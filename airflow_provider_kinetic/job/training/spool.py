@@ -7,6 +7,7 @@ if it finds the rows (``checkpointing`` 3.8). A row that both have sent counts o
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 import warnings
@@ -16,13 +17,15 @@ from typing import BinaryIO
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import Storage
 
+_numbers = itertools.count(1)
+"""Of this process: a trial that is opened again must not take a file for its own that still has to be sent."""
+
 
 class Spool:
     """Of one process. Without a folder nothing is kept: there is nobody who would look."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._number = 0
         self._files: list[Path] = []
         """The last one is written to."""
         self._stream: BinaryIO | None = None
@@ -63,8 +66,7 @@ class Spool:
     def _begin(self) -> None:
         assert self._folder is not None
         self._folder.mkdir(exist_ok=True)
-        self._number += 1
-        path = self._folder / f"{os.getpid()}-{self._number:08d}.jsonl"
+        path = self._folder / f"{os.getpid()}-{next(_numbers):08d}.jsonl"
         if self._stream is not None:
             self._stream.close()
         self._stream = path.open("ab", buffering=0)

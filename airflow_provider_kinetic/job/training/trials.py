@@ -24,14 +24,14 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.stall import Pulse
 from airflow_provider_kinetic.job.training.attempts import Attempt, Records
-from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, numbered
 from airflow_provider_kinetic.job.training.facts import Facts, facts_of
 from airflow_provider_kinetic.job.training.heartbeat import Heartbeat
 from airflow_provider_kinetic.job.training.hosts import ALONE, Group, Host, find_host
 from airflow_provider_kinetic.job.training.hosts_meeting import Meeting
 from airflow_provider_kinetic.job.training.hosts_restoring import GroupRestorer
 from airflow_provider_kinetic.job.training.hosts_stop import Agreement
-from airflow_provider_kinetic.job.training.metrics import Metrics
+from airflow_provider_kinetic.job.training.metrics import Metrics, over
 from airflow_provider_kinetic.job.training.named import Named
 from airflow_provider_kinetic.job.training.notice import Notice
 from airflow_provider_kinetic.job.training.orbax import WithOrbax
@@ -56,6 +56,8 @@ class Start:
         """Folder that the supervisor looks into."""
         self.group: Group | None = None
         """Of several processes."""
+        self.saved = 0
+        """So many checkpoints has a former trial of this attempt numbered."""
         self.attempt = Attempt()
         meeting = Meeting(vault, TrialLayout(output_dir), host, os.environ.get(protocol.ENV_JOB_ID, ""))
         if host.leads:
@@ -66,12 +68,15 @@ class Start:
         else:
             self.group = meeting.join()
             self.attempt = Attempt(self.group.attempt)
+        if self.group is not None:
+            self.saved = self.group.saved
 
     def _begin(self, output_dir: str, vault: Vault) -> None:
         number = os.environ.get(protocol.ENV_ATTEMPT, "")
         if number and output_dir == as_uri(os.environ.get(protocol.ENV_OUTPUT_DIR, "")):
             self.attempt = Attempt(int(number))
             self.spool = Path(spool) if (spool := os.environ.get(protocol.ENV_SPOOL)) else None
+            self.saved = numbered(vault, TrialLayout(output_dir), self.attempt.number)
         else:
             self.records = Records(output_dir, os.environ.get(protocol.ENV_JOB_ID, ""), vault)
             self.attempt = self.records.begin(facts_of(output_dir))
@@ -122,7 +127,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         self._shelf = Shelf(self._vault, layout, fence, keep, starts)
         self._metrics = Metrics(self._vault, layout, self.attempt, newest, starts, self._start.spool, self.process)
         self._heartbeat = Heartbeat(self._vault, layout, self.attempt, newest)
-        saving = self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed
+        saving = self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed, self._start.saved
         saver = ShardedSaver(group, *saving) if group else Saver(*saving)
         super().__init__(Notice(os.environ), fence, saver)
         self._notice.listen()
@@ -169,6 +174,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         :param metadata: numbers, texts, lists and mappings; ``best`` and retention look at numbers.
         After a stop was asked for, what would not be complete in time is not sent, with a warning.
 
+        :raises ValueError: the trial is closed, or that of the process that this one was forked from.
         :raises NotSaved: an OSError: the store was away for minutes, or refused. It names the folder that still has
             the files, until another checkpoint is complete.
         :raises Superseded: a newer attempt has begun.
@@ -179,9 +185,11 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
     @contextlib.contextmanager
     def draft(self, step: int, metadata: Mapping[str, Any], wait: bool = True) -> Iterator[Draft]:
         """As :meth:`save`, for those who must know the checkpoint's name before, or whose metadata has any keys."""
+        if self.closed or os.getpid() != self._pid:
+            raise ValueError(over(self._pid))
         if not self._continues:
             self._continues = True
-            self._saver.continue_from(lambda: next(self._shelf.saved(), None))
+            self._saver.sender.continue_from(lambda: next(self._shelf.saved(), None))
         self.look()
         with self._saver.save(step, wait, metadata, self._time) as draft:
             yield draft
@@ -198,7 +206,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
 
         :param metrics: numbers, bools and short texts by name; scalars of arrays too.
         :raises TypeError: another value, or a step that is not a whole number.
-        :raises ValueError: the trial is closed.
+        :raises ValueError: the trial is closed, or that of the process that this one was forked from.
         """
         self._metrics.log(metrics, step, group)
         self._heartbeat.step = step
@@ -318,7 +326,7 @@ def close_all(error: BaseException | None = None) -> None:
 
 
 def _report(error: BaseException | None) -> Report:
-    if error is None:
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return Report(SUCCESS, phases.EXECUTE, protocol.EXIT_OK)
     if isinstance(error, (Preempted, KeyboardInterrupt)):
         return Report.preempted(phases.EXECUTE)
