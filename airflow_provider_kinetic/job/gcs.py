@@ -118,7 +118,7 @@ class GcsStorage:
             yield from page.get("items", [])
             if "nextPageToken" not in page:
                 return
-            query["pageToken"] = page["nextPageToken"]
+            turn(query, "pageToken", page["nextPageToken"], prefix)
 
     def _put(self, uri: str, md5: bytes, if_absent: bool, send: Send) -> None:
         mark = os.urandom(16).hex()
@@ -322,6 +322,13 @@ class Upload:
 
     def _state(self, place: str) -> Reply:
         return self._session.request("PUT", place, headers={"Content-Range": f"bytes */{self._size}"})
+
+
+def turn(query: dict[str, str], name: str, token: str, uri: str) -> None:
+    """To the next page. :raises GcsError: it is the same again, and would be for ever."""
+    if query.get(name) == token:
+        raise GcsError(f"Cannot go on with {uri}: the service gave the same {name} twice")
+    query[name] = token
 
 
 def _split(uri: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from airflow_provider_kinetic.job.gcs import (
     _object,
     _split,
     _uploads,
+    turn,
 )
 from airflow_provider_kinetic.job.gcs_http import BLOCK, FAILURES, GcsError, Reply, Session
 from airflow_provider_kinetic.job.storage import ObjectMissing
@@ -132,7 +133,7 @@ class GcsVault(GcsStorage):
             found += [prefix[len(stem) :].rstrip("/") for prefix in page.get("prefixes", [])]
             if "nextPageToken" not in page:
                 return found
-            query["pageToken"] = page["nextPageToken"]
+            turn(query, "pageToken", page["nextPageToken"], folder)
 
     def delete(self, uri: str) -> None:
         reply = self._session.request("DELETE", _object(uri, {}))

@@ -31,6 +31,11 @@ def test_names_sort_by_step(parts):
     assert [Name.parse(text) for text in sorted(map(str, names))] == sorted(names)
 
 
+@pytest.mark.parametrize("number", [10**15, 10**7])
+def test_a_number_that_nobody_counted_to_keeps_no_reader_busy(number):
+    assert len(Lineage.of({1: start(1), number: {}}).shares) <= 100_000
+
+
 @pytest.mark.parametrize(
     "text", ["1200", "000000001200-a0002", "1200.orbax-checkpoint-tmp", "000000001200-a0002-0007x"]
 )

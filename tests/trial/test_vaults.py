@@ -9,6 +9,8 @@ import tracemalloc
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE, noise
 
+from airflow_provider_kinetic.job.gcs_http import GcsError
+from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
 from airflow_provider_kinetic.job.vaults import Hashed, below
 
@@ -198,3 +200,19 @@ def test_a_file_that_shrinks_on_its_way_is_an_error_at_once(tmp_path):
         assert stream.read(2) == b"12"
         with pytest.raises(ValueError, match="shorter"):
             stream.read(1)
+
+
+class Circle:
+    """A service whose next page is always the same."""
+
+    status = 200
+    data = b'{"items": [], "nextPageToken": "again"}'
+
+    def request(self, *_, **__):
+        return self
+
+
+@pytest.mark.parametrize("look", [lambda vault: vault.list("gs://b/a/"), lambda vault: vault.folders("gs://b/a")])
+def test_pages_that_never_end_are_an_error(look):
+    with pytest.raises(GcsError, match="the same pageToken twice"):
+        look(GcsVault(Circle()))

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+MOST = 100_000
+"""Attempts of a story: one with a number that nobody reached by counting must not keep readers busy for ever."""
 _NAME = re.compile(r"(\d{12,})-a(\d{4,})-(\d{4,})")
 
 
@@ -83,7 +85,7 @@ class Lineage:
         """From the start records by number. One that cannot be read hides nothing of the attempt before it."""
         number, share = max(starts, default=0), Share()
         shares: dict[int, Share] = {}
-        while number > 0:
+        while number > 0 and len(shares) < MOST:
             shares[number] = share
             origin = Origin.of(starts.get(number, {})) or Origin(number - 1, seen=-1)
             if origin.attempt >= number:

@@ -67,7 +67,8 @@ def check(paths: Sequence[str]) -> None:
 def files_in(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file below, by relative path.
 
-    :raises ValueError: a link to a folder, which is no file and would be lost; a name that is not text.
+    :raises ValueError: a link to a folder, which is no file and would be lost; a pipe, a socket, a link to nothing; a
+        name that is not text.
     """
     for root, folders, names in os.walk(folder):
         here = Path(root)
@@ -80,6 +81,8 @@ def files_in(folder: Path) -> Iterator[tuple[str, Path]]:
                 path.encode()
             except UnicodeEncodeError:
                 raise ValueError(f"{path!r} is not a UTF-8 name") from None
+            if not (here / name).is_file():
+                raise ValueError(f"{here / name} is no file that could be saved")
             yield path, here / name
 
 
