@@ -6,6 +6,7 @@ runs and they are rendered.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ CONF_KEY = "kinetic_resume"
 """Of a run's conf: a policy for all its tasks, or policies by task id."""
 
 _SCHEMES = ("gs", "file")
+_LONGEST_NAME = 500
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Of characters: JSON can hold one alone, and no path can."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,15 @@ def policy_of(resume: Any, conf: Mapping[str, Any], task_id: str) -> str:
 def name_of(parameter: str, value: Any) -> str:
     """A rendered name; native rendering may have made a number of it. Empty for None.
 
-    :raises ConfigurationError: nothing is left of it.
+    :raises ConfigurationError: nothing is left of it, or it is no text of a sensible length.
     """
     if value is None:
         return ""
     text = str(value).strip()
-    if isinstance(value, Mapping | list | tuple | bool) or text in ("", "None"):
+    usable = 0 < len(text) <= _LONGEST_NAME and text != "None" and not _HALVES.search(text)
+    if isinstance(value, Mapping | list | tuple | bool) or not usable:
         raise ConfigurationError(
-            f"`{parameter}` is {value!r:.100}; it must be a name.",
+            f"`{parameter}` is {value!r:.100}; it must be a name of at most {_LONGEST_NAME} characters.",
             advice=f"See what its template renders to, or leave `{parameter}` out.",
         )
     return text

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.model.errors import ConfigurationError
+from airflow_provider_kinetic.model.names import shared_dir
+from airflow_provider_kinetic.model.resume import asked, policy_of
 
 TELLS = """
 def f(lr=0.1, ds=None, hub_token="hunter2"):
@@ -82,6 +85,32 @@ def test_a_bad_word_of_a_run_is_refused(shop, conf, words):
     shop.db.confs["run_1"] = conf
 
     assert words in str(shop.run().error)
+
+
+@pytest.mark.parametrize("name", ["x" * 501, "\ud800", "\n", [], {"a": 1}, True])
+def test_what_is_no_name(name):
+    with pytest.raises(ConfigurationError, match=r"`trial` is .* it must be a name"):
+        asked(trial=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["../..", "..", ".", "~2", "x~2", "a/b", "é" * 300, "x" * 500, "a\0b", "$(HOME)", " x "]
+)
+def test_any_other_name_is_one_folder_below_the_experiment(name):
+    base = shared_dir("gs://acme/outputs", "vision", asked(trial=name).trial)
+
+    assert re.fullmatch(r"gs://acme/outputs/trials/vision/[A-Za-z0-9_=-][A-Za-z0-9_.=-]{0,199}", base)
+
+
+@pytest.mark.parametrize("said", ["NEVER", "never\n", 3, ["never"], {"job": {"job": "never"}}, {"job": ["must"]}])
+def test_a_run_may_say_a_policy_and_nothing_else(said):
+    with pytest.raises(ConfigurationError, match="`kinetic_resume` in the run's conf for `job`"):
+        policy_of("auto", {"kinetic_resume": said}, "job")
+
+
+@pytest.mark.parametrize("said", [None, {}, {"job": None}, {"other": 3}])
+def test_a_run_that_says_nothing_of_a_task_leaves_it_its_own(said):
+    assert policy_of("must", {"kinetic_resume": said, "resume": "never", "trial": "y"}, "job") == "must"
 
 
 # What becomes of them.
