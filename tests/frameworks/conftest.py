@@ -18,10 +18,11 @@ from airflow_provider_kinetic.job.vaults import FileVault
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever lies here is of the group."""
+    """Whatever lies here is of the group; on a busy machine JAX alone may take half a minute to start."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.frameworks)
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from frameworks import EXAMPLES, PYTHON, ROOT
 
-pytestmark = pytest.mark.timeout(300)
-
 DRIVER = """
 import json
 import sys

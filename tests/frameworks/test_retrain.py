@@ -19,8 +19,6 @@ from workers import load_task
 
 from airflow_provider_kinetic.job.storage import uri_to_path
 
-pytestmark = pytest.mark.timeout(300)
-
 SAVE_EVERY = 20
 
 
@@ -48,7 +46,7 @@ def train(shop: Shop, steps: int) -> tuple[tasks.TaskResult, list[str]]:
 
 def lose_it(shop: Shop, step: int) -> None:
     """The machine of the job is gone, as soon as there is a checkpoint of this step."""
-    until(lambda: list(shop.platform.glob(f"outputs/*/train/*/checkpoints/{step}")), 120)
+    until(lambda: list(shop.platform.glob(f"outputs/*/train/*/checkpoints/{step}")), 250)
     for process in shop.processes():
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

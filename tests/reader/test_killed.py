@@ -17,7 +17,7 @@ def train(place: Any, *death: str) -> int:
     support = Path(killed_training.__file__).parent
     environ = {**os.environ, "PYTHONPATH": f"{support}:{support.parent.parent}"}
     command = [sys.executable, killed_training.__file__, place.uri, *death]
-    return subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, timeout=60).returncode
+    return subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, timeout=100).returncode
 
 
 @pytest.mark.kills

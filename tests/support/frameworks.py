@@ -37,7 +37,7 @@ class Script:
     def output(self) -> str:
         return self.log.read_text()
 
-    def wait_for(self, text: str, seconds: float = 60) -> str:
+    def wait_for(self, text: str, seconds: float = 250) -> str:
         """The whole line that holds ``text``, once it is there."""
         end = time.monotonic() + seconds
         while True:
@@ -49,7 +49,7 @@ class Script:
             assert time.monotonic() < end, f"it did not say {text!r}:\n{self.output}"
             time.sleep(0.01)
 
-    def end(self, number: int = 0, seconds: float = 60) -> int:
+    def end(self, number: int = 0, seconds: float = 250) -> int:
         """Its exit code, after the signal of this number where one is given."""
         if number:
             self.process.send_signal(number)

@@ -123,7 +123,7 @@ class Job:
         )
 
     def end(self, process: subprocess.Popen[str]) -> Ended:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=100)
         message = self.folder / "termination"
         decoded = protocol.decode_termination(message.read_bytes()) if message.exists() else None
         return Ended(process.returncode, output, decoded)

@@ -37,6 +37,6 @@ def test_a_training_goes_on_by_any_clock(place, training, clock):
         output, _ = process.communicate()
         committed = max(resumed, told(output, "committed"))
     process = training(before=CODE.format(CLOCKS[clock]))
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=100)
     assert process.returncode == 0
     check(place, told(output, "committed"))

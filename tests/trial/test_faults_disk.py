@@ -92,7 +92,7 @@ def child():
     def run(*arguments):
         command = [sys.executable, "-S", "-c", CHILD, *map(str, arguments)]
         done = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, check=True, timeout=60
+            command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, check=True, timeout=100
         )
         return done.stdout.splitlines()
 

@@ -52,7 +52,7 @@ def training(place, scratch):
 
 def ended(processes):
     """Exit codes and what was said."""
-    said = [process.communicate(timeout=60) for process in processes]
+    said = [process.communicate(timeout=100) for process in processes]
     for process, (_, errors) in zip(processes, said, strict=True):
         assert process.returncode in (0, 1, 143, -signal.SIGKILL), errors
     return [process.returncode for process in processes], [output for output, _ in said]
@@ -141,7 +141,7 @@ def test_who_is_restarted_alone_is_told_to_come_with_all(place, training):
     assert ended(training(3))[0] == [0] * 4
     environ = {**os.environ, "KINETIC_HOSTS_TIMEOUT": "1", "PYTHONPATH": str(Path(host_process.__file__).parents[2])}
     code = f"from airflow_provider_kinetic import job; job.trial({place.uri!r}, process=3, processes=4)"
-    alone = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=30)
+    alone = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=100)
     assert alone.returncode == 1
     assert "Process 3 of 4 found no process 0 of its job" in alone.stderr
     assert "restart all of them" in alone.stderr

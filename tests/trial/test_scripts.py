@@ -60,7 +60,7 @@ def test_a_signal_saves_once_more_and_the_next_start_goes_on(script, tmp_path):
         process = script(LOOP)
         assert process.stdout.readline() == f"begun {last}\n".encode()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=100)
         assert process.returncode == 143, errors
         end = record(tmp_path, f"attempts/000{attempt}.end.json")
         assert end["state"] == "PREEMPTED"
@@ -78,7 +78,7 @@ def test_a_second_signal_ends_what_does_not_listen(script):
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == b"heard\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=100)
     assert process.returncode == -signal.SIGTERM
 
 
@@ -88,7 +88,7 @@ def test_every_trial_of_a_process_hears_a_stop(script):
         "trials = [job.trial(name) for name in ('one', 'two', 'three')]\ntrials.pop(1).close()\n"
         "os.kill(os.getpid(), signal.SIGTERM)\nprint([trial.stopping(1) for trial in trials])"
     )
-    assert process.communicate(timeout=30)[0] == b"[True, True]\n"
+    assert process.communicate(timeout=100)[0] == b"[True, True]\n"
 
 
 def test_a_process_that_was_forked_off_ends_by_a_signal(script):
@@ -97,7 +97,7 @@ def test_a_process_that_was_forked_off_ends_by_a_signal(script):
         "if not (child := os.fork()): time.sleep(20)\n"
         "os.kill(child, signal.SIGTERM)\nprint(os.WTERMSIG(os.waitpid(child, 0)[1]))"
     )
-    assert process.communicate(timeout=30)[0] == b"15\n"
+    assert process.communicate(timeout=100)[0] == b"15\n"
 
 
 @pytest.mark.parametrize(("ending", "state"), [("", "COMPLETED"), ("raise ValueError('no')", "FAILED")])
@@ -105,7 +105,7 @@ def test_the_end_of_a_script_that_does_not_close_is_written_down(script, tmp_pat
     process = script(
         f"from airflow_provider_kinetic import job\nt = job.trial()\nt.log({{'a': 1}}, step=1)\n{ending}\n"
     )
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=100)
     assert (process.returncode == 0) is (state == "COMPLETED"), errors
     end = record(tmp_path, "attempts/0001.end.json")
     assert end["state"] == state
@@ -118,7 +118,7 @@ def test_what_is_on_its_way_when_a_script_ends_is_saved(script, tmp_path):
         "with job.trial().save(1, wait=False) as path:\n"
         "    for n in range(50): (path / str(n)).write_bytes(bytes(10**5))\n"
     )
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode == 0, errors
     assert record(tmp_path, "attempts/0001.end.json")["checkpoint"]["step"] == 1
 
@@ -131,6 +131,6 @@ def test_a_trial_that_is_begun_in_a_thread_says_that_it_hears_no_stop(script):
     )
     assert process.stdout.readline() == b"begun\n"
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=100)
     assert (process.returncode, output) == (-signal.SIGTERM, b"")
     assert b"A stop will not be heard" in errors
