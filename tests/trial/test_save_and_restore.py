@@ -174,7 +174,7 @@ def test_a_replaced_attempt_saves_nothing(place, saved):
     zombie = place.begin()
     saved(zombie, 10)
     newer = place.begin()
-    with pytest.raises(Superseded, match="Attempt 1"):
+    with pytest.raises(Superseded, match=r"Attempt 1 .*: attempt 2 has begun"):
         saved(zombie, 20)
     assert zombie.stopping()
     assert zombie.stop_reason == "superseded"
@@ -330,6 +330,15 @@ def test_a_checkpoint_can_be_taken_elsewhere(place, saved, tmp_path):
     assert json.loads((folder / "metadata.json").read_text()) == {"steps_completed": 3, "loss": 1.0}
     with trial.latest.open() as path:
         assert (path / "state").read_bytes() == b"3"
+
+
+def test_what_lay_there_before_is_replaced(place, saved, tmp_path):
+    write(target := tmp_path / "old", {"state": b"longer than what comes"})
+    (target / "metadata.json").symlink_to(tmp_path / "not mine")
+    (tmp_path / "not mine").write_bytes(b"stays")
+    saved(trial := place.begin(), 1)
+    assert (trial.latest.download(target) / "state").read_bytes() == b"1"
+    assert (tmp_path / "not mine").read_bytes() == b"stays"
 
 
 def test_only_the_files_that_were_asked_for_are_fetched(place):

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from airflow_provider_kinetic.job.arrivals import Arrival, part_of
@@ -113,14 +114,16 @@ class Restorer:
 
     def _fetch(self, checkpoint: Checkpoint, files: Sequence[File], folder: Path) -> list[File]:
         """Those that are not what was saved. First the parts with most behind them, which is still to be hashed."""
-        arriving, size = [], part_of(sum(file.size for file in files))
-        for file in files:
-            target = folder / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target, size))
-        parts = [(each, start) for each in arriving for start in each.parts]
-        parts.sort(key=lambda part: part[1] - part[0].file.size)
-        in_parallel(lambda part: part[0].fetch(part[1]), parts)
+        size = part_of(sum(file.size for file in files))
+        with ThreadPoolExecutor(os.cpu_count(), "kinetic-hash") as hashing:
+            arriving = []
+            for file in files:
+                target = folder / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target, size, hashing))
+            parts = [(each, start) for each in arriving for start in each.parts]
+            parts.sort(key=lambda part: part[1] - part[0].file.size)
+            in_parallel(lambda part: part[0].fetch(part[1]), parts)
         return [each.file for each in arriving if not each.whole]
 
 
