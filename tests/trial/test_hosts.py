@@ -39,7 +39,7 @@ def test_the_environment_says_which_process_this_is(environ, host):
 
 
 @pytest.mark.parametrize(
-    ("process", "processes", "host"), [(2, 4, (2, 4)), (None, 4, (0, 4)), (0, None, (0, 1)), (None, 1, (0, 1))]
+    ("process", "processes", "host"), [(2, 4, (2, 4)), (0, 4, (0, 4)), (0, None, (0, 1)), (None, 1, (0, 1))]
 )
 def test_what_is_given_counts_more_than_the_environment(process, processes, host):
     assert find_host(process, processes, RANK) == Host(*host)
@@ -52,6 +52,7 @@ def test_what_is_given_counts_more_than_the_environment(process, processes, host
         (-1, 4, {}),
         (0, 0, {}),
         (3, None, {}),
+        (None, 4, {"RANK": "3", "WORLD_SIZE": "4"}),
         (None, None, {"JOB_COMPLETION_INDEX": "2"}),
         (None, None, {"TPU_WORKER_ID": "1"}),
         (None, None, {"RANK": "2", "WORLD_SIZE": "2"}),

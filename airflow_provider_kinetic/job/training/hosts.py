@@ -68,16 +68,18 @@ def find_host(
 ) -> Host:
     """This process, as it says itself, else as JAX, PyTorch's launchers, TPUs, LeaderWorkerSets or Jobs say.
 
-    :raises UnsupportedParameter: the number of processes is not known, or not above ``process``.
+    :raises UnsupportedParameter: the number of processes is not known, or not above ``process``; or there are several
+        and ``process`` is not said.
     """
+    index: int | None
     if process is None and processes is None:
-        found = _of_jax() or _of_environment(environ)
+        index, count = _of_jax() or _of_environment(environ)
     else:
-        found = (process or 0, processes if processes is not None or process else 1)
-    index, count = found
-    if count is None or not 0 <= index < count:
+        index = 0 if process is None and (processes or 1) <= 1 else process
+        count = processes if processes is not None or process else 1
+    if index is None or count is None or not 0 <= index < count:
         raise UnsupportedParameter(
-            f"This is process {index} of {'an unknown number' if count is None else count}.",
+            f"This is process {'?' if index is None else index} of {'an unknown number' if count is None else count}.",
             advice="Pass both to job.trial(process=, processes=): processes count from 0 to processes - 1.",
         )
     return Host(index, count)
