@@ -41,7 +41,7 @@ from airflow_provider_kinetic.job.training.restoring import Restorer
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.trials import Trial
 
-RUNS = 7
+RUNS = 5
 KIBIBYTE, MEBIBYTE = 1 << 10, 1 << 20
 COUNTING = 0.3
 """Seconds that every request waits while round trips are counted: more than a busy machine needs for a few threads."""

@@ -1,7 +1,8 @@
 """Files that arrive in parts, over several connections at once, and are hashed in order.
 
 One connection gives a fraction of what a machine can take, so a large file comes over many. A digest is made from front
-to back: the part that is waited for is hashed while it comes, and then those behind it that are there already.
+to back: the part that is waited for is hashed while it comes, and then, by threads that fetch nothing, those behind it
+that are there already. No connection is idle while its thread hashes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import io
 import os
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from airflow_provider_kinetic.job.training.checkpoints import THREADS
@@ -30,7 +32,7 @@ def part_of(total: int) -> int:
 class Arrival:
     """One file on its way to ``path``; its parts are fetched by any threads in any order, each once."""
 
-    def __init__(self, vault: Vault, uri: str, file: File, path: Path, part: int) -> None:
+    def __init__(self, vault: Vault, uri: str, file: File, path: Path, part: int, hashing: ThreadPoolExecutor) -> None:
         self._vault = vault
         self._uri = uri
         self.file = file
@@ -42,11 +44,15 @@ class Arrival:
         self._digest = hashlib.sha256()
         self._there: set[int] = set()
         self._next = 0
+        self._pool = hashing
         self._hashing = threading.Lock()
+        self._hashed: list[Future[None]] = []
 
     @property
     def whole(self) -> bool:
         """All that came is what was sent. To be asked when every part is there."""
+        for each in self._hashed:
+            each.result()
         return self._sizes == {self.file.size} and self._digest.hexdigest() == self.file.sha256
 
     def fetch(self, start: int) -> None:
@@ -61,7 +67,8 @@ class Arrival:
         finally:
             if waited_for:
                 self._hashing.release()
-        self._catch_up()
+        if self._next in self._there:
+            self._hashed.append(self._pool.submit(self._catch_up))
 
     def _bring(self, start: int, hashed: bool) -> None:
         with io.BufferedWriter(io.FileIO(self._path, "wb", opener=_opened)) as sink:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ def checkpoint(place):
     with place.begin().save(1) as folder:
         write(folder, FILES)
     return place.attempts[0].latest
+
+
+@pytest.fixture
+def hashing():
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
 
 
 def test_large_and_small_files_come_back(checkpoint):
@@ -67,13 +74,15 @@ def test_a_large_file_that_changed_in_the_store_is_damage(place, checkpoint, cha
         pass
 
 
-def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path):
+def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path, hashing):
     content = noise("parts", 50_500)
     (tmp_path / "source").write_bytes(content)
     digest = manifests.sha256_of(tmp_path / "source")
     file = manifests.File("a", len(content), digest, "", "1")
     for seed in range(20):
-        arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, tmp_path / f"target{seed}", 1000)
+        arrival = Arrival(
+            FileVault(), path_to_uri(tmp_path / "source"), file, tmp_path / f"target{seed}", 1000, hashing
+        )
         parts = list(arrival.parts)
         random.Random(seed).shuffle(parts)
         threads = [threading.Thread(target=list, args=(map(arrival.fetch, parts[n::4]),)) for n in range(4)]
@@ -82,14 +91,14 @@ def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path):
         for thread in threads:
             thread.join()
         assert arrival.whole
-        assert (tmp_path / f"target{seed}").read_bytes() == content
+        assert target.read_bytes() == content
 
 
-def test_parts_that_come_in_order_are_hashed_on_the_way_and_not_read_again(tmp_path):
+def test_parts_that_come_in_order_are_hashed_on_the_way_and_not_read_again(tmp_path, hashing):
     content = noise("parts", 5_500)
     (tmp_path / "source").write_bytes(content)
     file = manifests.File("a", len(content), manifests.sha256_of(tmp_path / "source"), "", "1")
-    arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, Path(os.devnull), 1000)
+    arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, Path(os.devnull), 1000, hashing)
     for start in arrival.parts:
         arrival.fetch(start)
     assert arrival.whole
