@@ -82,6 +82,16 @@ def test_a_second_signal_ends_what_does_not_listen(script):
     assert process.returncode == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_is_saved_while_the_interpreter_ends_is_saved(script, tmp_path, wait):
+    process = script(
+        "import atexit\nfrom airflow_provider_kinetic import job\nt = job.trial()\n@atexit.register\ndef last():\n"
+        f"    with t.save(5, wait={wait}) as folder: (folder / 'state').write_text('5')\n"
+    )
+    assert process.communicate(timeout=30)[1] == b""
+    assert record(tmp_path, "attempts/0001.end.json")["checkpoint"]["step"] == 5
+
+
 def test_every_trial_of_a_process_hears_a_stop(script):
     process = script(
         "import os, signal, time\nfrom airflow_provider_kinetic import job\n"

@@ -142,10 +142,8 @@ class Saver:
             raise
         if not self._fits(step, left()):
             shutil.rmtree(folder, ignore_errors=True)
-        elif wait:
+        elif wait or not self._begin(draft):
             self._finish(draft)
-        else:
-            self._pending.append(self._background.submit(self._finish, draft))
 
     def wait(self) -> None:
         """Until nothing is on its way; raises what went wrong there."""
@@ -170,6 +168,14 @@ class Saver:
         """:meth:`wait`, and no more after that."""
         self._background.shutdown(wait=True)
         self.wait()
+
+    def _begin(self, draft: Draft) -> bool:
+        """In the background. False while the interpreter ends: then no thread does anything new."""
+        try:
+            self._pending.append(self._background.submit(self._finish, draft))
+        except RuntimeError:
+            return False
+        return True
 
     def _finish(self, draft: Draft) -> None:
         begun = time.monotonic()
