@@ -80,9 +80,8 @@ def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path, hashing
     digest = manifests.sha256_of(tmp_path / "source")
     file = manifests.File("a", len(content), digest, "", "1")
     for seed in range(20):
-        arrival = Arrival(
-            FileVault(), path_to_uri(tmp_path / "source"), file, tmp_path / f"target{seed}", 1000, hashing
-        )
+        target = tmp_path / f"target{seed}"
+        arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, target, 1000, hashing)
         parts = list(arrival.parts)
         random.Random(seed).shuffle(parts)
         threads = [threading.Thread(target=list, args=(map(arrival.fetch, parts[n::4]),)) for n in range(4)]

@@ -120,6 +120,7 @@ class Restorer:
             for file in files:
                 target = folder / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
                 arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target, size, hashing))
             parts = [(each, start) for each in arriving for start in each.parts]
             parts.sort(key=lambda part: part[1] - part[0].file.size)
