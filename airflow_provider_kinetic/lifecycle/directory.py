@@ -93,15 +93,20 @@ def _newest(store: Store, base: str, floor: int) -> Directory:
     last, later = together(partial(trial.newest, store, here), partial(store.list, f"{base}~", limit=1))
     if not later:
         return Directory(here, floor, last)
-    generation = floor
-    for before in (floor, _number(later[0].uri, base) - 1):  # a bucket may have deleted the first ones, all in a row
-        ahead = max(before, generation)
-        while found := _begun(store, base, range(ahead + 1, ahead + 1 + AT_ONCE)):
-            generation = ahead = found[-1]
+    generation = _last_after(store, base, floor)
+    first = _number(later[0].uri, base)
+    if first > generation + AT_ONCE and (ahead := _last_after(store, base, first - 1)) >= first:
+        generation = ahead  # a bucket has deleted those before it
     if generation == floor:
         return Directory(here, floor, last)
     uri = names.of_generation(base, generation)
     return Directory(uri, generation, trial.newest(store, uri))
+
+
+def _last_after(store: Store, base: str, generation: int) -> int:
+    while found := _begun(store, base, range(generation + 1, generation + 1 + AT_ONCE)):
+        generation = found[-1]
+    return generation
 
 
 def _number(uri: str, base: str) -> int:
