@@ -9,10 +9,12 @@ from checkpoint_files import write
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.storage import ObjectExists
+from airflow_provider_kinetic.job.training import trials
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.series import decode, read_rows
 from airflow_provider_kinetic.job.training.spool import Spool
+from airflow_provider_kinetic.model.errors import Preempted
 
 in_a_job = pytest.mark.usefixtures("begun_by_a_runner")
 
@@ -33,6 +35,16 @@ def test_checkpoints_are_numbered_on(place, saved):
             saved(trial, step)
         trial.close()
     assert [Name.parse(each.name) for each in trial.checkpoints] == [(6, 1, 4)]
+
+
+@in_a_job
+def test_who_looks_once_more_has_not_finished(place, monkeypatch):
+    monkeypatch.setattr(trials, "_open", {})
+    with trials.trial(place.uri) as trial:
+        trial.acknowledge()
+    assert trials.trial(place.uri) is not trial
+    with pytest.raises(Preempted):
+        trials.close_all()
 
 
 @in_a_job
@@ -59,10 +71,10 @@ def test_rows_of_both_are_there(place):
 
 @in_a_job
 def test_two_at_once_take_nothing_from_each_other(place):
-    trials = [place.begin(), place.begin()]
+    both = [place.begin(), place.begin()]
     for step in range(1, 7):
-        trials[step % 2].log({"loss": step}, step=step)
-        trials[step % 2]._metrics.flush()
+        both[step % 2].log({"loss": step}, step=step)
+        both[step % 2]._metrics.flush()
     assert [row.step for row in read_rows(place.vault, place.layout)] == [1, 2, 3, 4, 5, 6]
 
 

@@ -71,7 +71,9 @@ def test_numbers_that_are_none_have_no_rank():
     assert [each.step for each in ranked(history, "loss", "max")] == [4, 5]
 
 
-@pytest.mark.parametrize("rule", [{"latest": 0}, {"every": 0}, {"best": ("loss", 1, "most")}])
+@pytest.mark.parametrize(
+    "rule", [{"latest": 0}, {"every": 0}, *({"best": ("loss", *rest)} for rest in [(1, "most"), (1,), (-1, "min")])]
+)
 def test_a_rule_that_keeps_nothing_is_refused(rule):
     with pytest.raises(ValueError, match="at least 1"):
         Keep(**rule)

@@ -43,7 +43,9 @@ class Keep:
     """The first one of each so many steps, for ever."""
 
     def __post_init__(self) -> None:
-        if self.latest < 1 or (self.every is not None and self.every < 1) or self.ranking[1] not in ("min", "max"):
+        whole = self.best is None or isinstance(self.best, str) or len(self.best) == 3
+        counts = self.latest >= 1 and (self.every is None or self.every >= 1)
+        if not (whole and counts and self.ranking[0] >= 0 and self.ranking[1] in ("min", "max")):
             raise ValueError(f"{self}: latest and every are at least 1, best is ('name', count, 'min' or 'max')")
 
     @property

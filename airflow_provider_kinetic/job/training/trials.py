@@ -307,7 +307,10 @@ def trial(
     with _lock:
         found = _open.get(output_dir)
         if found is None or found.closed:
-            found = _open[output_dir] = Trial(output_dir, keep or Keep(), host=find_host(process, processes))
+            former, found = found, Trial(output_dir, keep or Keep(), host=find_host(process, processes))
+            if former is not None and former.attempt == found.attempt:
+                found.acknowledged = former.acknowledged  # the job has not finished, whoever looks once more
+            _open[output_dir] = found
             if not found.hears_stops:
                 warnings.warn(DEAF, stacklevel=2)
         return found
