@@ -107,3 +107,23 @@ def test_an_option_that_orbax_would_pass_over_is_refused(place, name, instead):
 def test_numbers_that_mean_nothing_are_refused(place, wrong):
     with pytest.raises(ValueError, match="at least 1"):
         place.begin().orbax_options(**wrong)
+
+
+class Named:
+    """A format of Orbax."""
+
+    def __init__(self, text):
+        self.build_name = text.format
+
+
+@ON_THIS_MACHINE
+@pytest.mark.parametrize("options", [{"step_prefix": "ckpt"}, {"step_name_format": Named("s{}")}])
+def test_names_that_the_trial_would_not_find_are_refused(place, options):
+    with pytest.raises(UnsupportedParameter, match=f"{next(iter(options))}=(.|\n)*step_format_fixed_length"):
+        place.begin().orbax_options(**options)
+
+
+@ON_THIS_MACHINE
+def test_names_that_are_numbers_are_not(place):
+    with pytest.raises(UnsupportedParameter, match="needs Orbax"):
+        place.begin().orbax_options(step_prefix="ckpt", step_name_format=Named("{:08d}"), step_format_fixed_length=8)

@@ -61,7 +61,8 @@ class WithOrbax(Leaving):
         :param keep: so many of the last ones, at least 1; None: all.
         :param best: as in :class:`Keep`, by the ``metrics`` that a step is saved with; kept in addition.
         :param options: Orbax's own; its policies are asked in addition to these.
-        :raises UnsupportedParameter: Orbax is not installed; an option that Orbax passes over beside policies.
+        :raises UnsupportedParameter: Orbax is not installed; an option that Orbax passes over beside policies; a name
+            of steps that is not their number, by which the trial finds them.
         :raises ValueError: a number is too small, or ``best`` is none of its forms.
         """
         for name in IGNORED.keys() & options.keys():
@@ -69,6 +70,7 @@ class WithOrbax(Leaving):
                 f"Orbax passes over {name}= beside the policies of orbax_options().",
                 advice=f"Pass {IGNORED[name]} instead.",
             )
+        _check_names(**options)
         ranking = Keep(latest=1 if keep is None else keep, best=best, every=every).ranking
         orbax, score = _orbax(), best and _score(best)
         wanted = [orbax.FixedIntervalPolicy(every)] if every else []
@@ -122,6 +124,16 @@ def _of_all(call: Callable[[], bool]) -> bool:
     jax = import_module("jax")
     answer = jax.process_index() == 0 and call()  # of the others nobody is asked
     return bool(import_module("jax.experimental.multihost_utils").broadcast_one_to_all(answer))
+
+
+def _check_names(step_prefix: str | None = None, step_name_format: Any = None, **_: Any) -> None:
+    name = step_name_format.build_name(1) if step_name_format else f"{step_prefix}_1" if step_prefix else "1"
+    if not name.isdecimal():
+        option = "step_name_format" if step_name_format else "step_prefix"
+        raise UnsupportedParameter(
+            f"With {option}= a step is called {name!r}, and the trial finds steps by their numbers.",
+            advice=f"Leave {option} out, or pad the numbers: step_format_fixed_length=8.",
+        )
 
 
 def _best(orbax: Any, score: Callable[[Any], float], count: int, way: str) -> Any:
