@@ -101,7 +101,7 @@ def test_trouble_in_the_background_is_raised_by_the_next_call(place):
     assert [each.step for each in trial.checkpoints] == [2]
 
 
-@pytest.mark.parametrize("step", [-1, 1.5])
+@pytest.mark.parametrize("step", [-1, 1.5, math.nan, math.inf, None, "3"])
 def test_steps_are_whole_numbers(place, step):
     with pytest.raises(ValueError, match="whole number"), place.begin().save(step):
         pass

@@ -96,7 +96,11 @@ class Metrics:
         if self._closing.is_set() or os.getpid() != self._pid:
             raise ValueError(over(self._pid))
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
-        line = Row(time.time(), operator.index(step), group, kept).encode()
+        try:
+            number = operator.index(step)
+        except TypeError:
+            raise TypeError(f"step is a whole number, not {step!r}") from None
+        line = Row(time.time(), number, group, kept).encode()
         if len(self._pending) >= MOST:
             self._lose(step)
             return
@@ -223,7 +227,9 @@ def over(pid: int) -> str:
 
 
 def _scalar(name: str, value: Any) -> Any:
-    plain = as_json(value) if not isinstance(value, float) else value
+    plain = None
+    with contextlib.suppress(TypeError, ValueError):  # an array of several, for one
+        plain = as_json(value) if not isinstance(value, float) else value
     if isinstance(plain, str):
         return plain[:LONGEST]
     if isinstance(plain, (float, int)):

@@ -259,9 +259,13 @@ class Saver:
 
 
 def _step(step: int) -> int:
-    if step < 0 or step != int(step):
+    try:
+        whole = int(step)
+    except (TypeError, ValueError, OverflowError):  # None, NaN, infinity
+        whole = -1
+    if whole < 0 or whole != step:
         raise ValueError(f"a step is a whole number from 0 on, not {step!r}")
-    return int(step)
+    return whole
 
 
 def checked(metadata: Mapping[str, Any]) -> dict[str, Any]:
