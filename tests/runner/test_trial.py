@@ -128,3 +128,23 @@ def test_a_process_that_the_code_forks_off_ends_by_a_signal(job, by_value):
     ended = job.call(by_value(forks)).run()
     assert ended.code == 0, ended.output
     assert job.result()["result"] == signal.SIGTERM
+
+
+def epochs():
+    from airflow_provider_kinetic import job
+
+    for step in (20, 10, 30):
+        with job.trial() as t:
+            t.log({"loss": step}, step=step)
+            with t.save(step) as path:
+                (path / "state").write_text(str(step))
+    return t.latest.step
+
+
+def test_a_trial_is_opened_again_in_one_attempt(job, by_value):
+    ended = job.call(by_value(epochs)).run()
+    assert ended.code == 0, ended.output
+    assert job.result()["result"] == 30
+    assert sorted(each["name"][-10:] for each in commits(job)) == ["a0001-0002", "a0001-0003"]
+    segments = (job.output / ".kinetic/metrics/a0001-p0").glob("*.jsonl")
+    assert sum(len(path.read_text().splitlines()) for path in segments) == 3
