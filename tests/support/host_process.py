@@ -1,6 +1,7 @@
 """One of several processes that train together: ``python host_process.py URI PROCESS PROCESSES LAST [DEATH]``.
 
 ``DEATH`` is a step in whose save the process kills itself: after its files are stored, before it hands in its part.
+``PATIENCE_ONCE_BEGUN`` in the environment is how long they wait for each other from then on.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def main(uri: str, process: int, processes: int, last: int, death: int = 0) -> N
         begun = found.step if found else 0
         assert found is None or read(found.path) == everything(begun, processes)
     print(f"begun {begun} {trial.attempt}", flush=True)
+    if "PATIENCE_ONCE_BEGUN" in os.environ:
+        os.environ["KINETIC_HOSTS_TIMEOUT"] = os.environ["PATIENCE_ONCE_BEGUN"]
     for step in range(begun + 1, last + 1):
         time.sleep(0.01)
         trial.log({"loss": step}, step=step)

@@ -26,12 +26,12 @@ def training(place, scratch):
     """Starts all processes; what killed ones leave on their machine goes with the machine."""
     running = []
 
-    def start(last, death=None, patience=20, **environ):
+    def start(last, death=None, **environ):
         support = Path(host_process.__file__).parent
         known = {
             **os.environ,
             "PYTHONPATH": f"{support}:{support.parent.parent}",
-            "KINETIC_HOSTS_TIMEOUT": str(patience),
+            "KINETIC_HOSTS_TIMEOUT": "60",
         }
         started = []
         for process in range(PROCESSES):
@@ -90,7 +90,7 @@ def test_they_save_and_the_next_job_goes_on(place, training):
 
 @pytest.mark.parametrize("victim", [2, 0])
 def test_one_is_killed_in_a_save(place, training, victim):
-    codes, outputs = ended(training(12, death=(victim, 6), patience=4))
+    codes, outputs = ended(training(12, death=(victim, 6), PATIENCE_ONCE_BEGUN="6"))
     assert codes == [-signal.SIGKILL if process == victim else 1 for process in range(4)]
     survivors = [output for process, output in enumerate(outputs) if process != victim]
     assert all("saved 3\n" in output and "failed 6" in output for output in survivors)
@@ -106,18 +106,19 @@ def test_one_is_killed_in_a_save(place, training, victim):
 
 def test_killed_all_at_once_at_any_time_steps_never_go_back(training):
     reached = 0
-    for seconds in (0.3, 0.6, 0.9, 1.4):
+    for times, seconds in ((0, 0.3), (1, 0.4), (2, 0.1), (3, 0.5)):
         processes = training(10_000)
         lines = [process.stdout.readline() for process in processes]
         ((step, _),) = begun(lines)
         assert int(step) >= reached
+        said = [processes[0].stdout.readline() for _ in range(times)]
         with pytest.raises(subprocess.TimeoutExpired):
             processes[0].wait(seconds)
         for process in processes:
             process.kill()
-        for process in processes:
-            saved = re.findall(r"^saved (\d+)\n", process.communicate()[0], re.MULTILINE)
-            reached = max(reached, *map(int, saved), 0)
+        said.extend(process.stdout.read() for process in processes)
+        saved = re.findall(r"^saved (\d+)\n", "".join(said), re.MULTILINE)
+        reached = max(reached, *map(int, saved), 0)
     codes, outputs = ended(training(reached + 6))
     assert codes == [0] * 4
     assert int(next(iter(begun(outputs)))[0]) >= reached
