@@ -25,7 +25,7 @@ for line in sys.stdin:
     file, environment = json.loads(line)
     (dag,) = DagBag(file, load_op_links=False).dags.values()
     for task in dag.tasks:
-        task.container_image, task.requirements = environment, None
+        task.container_image, task.requirements, task.retries = environment, None, 0
     run = dag.test()
     values = {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in run.get_task_instances()}
     print("RESULT", json.dumps([str(run.state), values]), flush=True)
