@@ -25,8 +25,7 @@ from airflow_provider_kinetic.job.vaults import Vault
 SOON = 10.0
 """Seconds after which the leader says for whom it waits."""
 ALL_OR_ONE = (
-    "Every process calls job.trial() and saves; where only one of them has a trial, it says so: "
-    "job.trial(processes=1)."
+    "Every process calls job.trial() and saves; where only one of them has a trial, it says so: job.trial(processes=1)."
 )
 
 
