@@ -16,6 +16,7 @@ from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.training import heartbeat, metrics
+from airflow_provider_kinetic.job.training.checkpoints import read_record
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.series import Series, read_rows
 from airflow_provider_kinetic.job.training.trials import Trial
@@ -167,6 +168,22 @@ def test_code_that_goes_on_before_its_checkpoint_replaces_rows(place, saved):
         second.log({"loss": 2}, step=step)
     second.close()
     assert [row.values["loss"] for row in read_rows(place.vault, place.layout)] == [1, 1, 1, 2, 2]
+
+
+def test_what_each_attempt_says_at_its_beginning_takes_no_curve_away(place, saved):
+    for attempt, begun in enumerate((0, 10, 20), 1):
+        trial = place.begin()
+        trial.log({"parameters": 7}, step=0)
+        for step in range(begun + 1, begun + 11):
+            trial.log({"loss": attempt}, step=step)
+        trial._metrics.summarize()
+        saved(trial, begun + 10)
+        trial.close()
+    rows = read_rows(place.vault, place.layout)
+    assert steps(rows) == list(range(1, 31))
+    assert steps(rows, "parameters") == [0]
+    curves = read_record(place.vault, place.layout.summary)["series"]
+    assert (curves["train/loss"]["count"], curves["train/parameters"]["count"]) == (30, 1)
 
 
 def test_rows_of_a_replaced_attempt_do_not_count(place, saved):

@@ -2,8 +2,9 @@
 
 Every attempt writes its own rows and never touches those of others; what counts is decided here, when they are read
 (``checkpointing`` 3.6). An attempt goes on from a checkpoint, so rows of earlier ones beyond its step do not count.
-Code that goes on elsewhere, such as from a file of its own, shows it by the steps it logs: from its first step on its
-rows replace those of earlier attempts.
+Code that goes on elsewhere, such as from a file of its own, shows it by the steps it logs: from the first step of a
+name on, its values replace those of earlier attempts. Names are cut on their own: some count batches and others epochs,
+and what is logged at step 0 of each attempt, such as a number of parameters, takes no curve away.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from airflow_provider_kinetic.job.vaults import Vault
 
 _SEGMENT = re.compile(r"a(\d+)-p0/[^/]+\.jsonl")
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+Cuts = dict[str, dict[str, float]]
+"""By group and name: the first step of later attempts."""
 
 
 class Row(NamedTuple):
@@ -69,22 +74,33 @@ def _parsed(lines: Sequence[bytes]) -> list[Any]:
 
 
 def told(lineage: Lineage, written: Mapping[int, Sequence[Row]]) -> list[Row]:
-    """Rows that count, by step, those of one group and step as one. ``written`` has them by attempt.
-
-    Groups are cut on their own, because they may count their steps differently: batches here, epochs there.
-    """
-    first_of: dict[str, float] = {}
+    """Rows that count, by step, those of one group and step as one. ``written`` has them by attempt."""
+    cuts: Cuts = {}
     kept: list[list[Row]] = []
     for attempt in sorted(lineage.shares, reverse=True):
-        rows = [
-            row
-            for row in written.get(attempt, ())
-            if lineage.shows_row(attempt, row.step) and row.step <= first_of.get(row.group, math.inf)
-        ]
-        for row in rows:
-            first_of[row.group] = min(first_of.get(row.group, math.inf), row.step)
+        shown = (row for row in written.get(attempt, ()) if lineage.shows_row(attempt, row.step))
+        rows = [left for row in shown if (left := _within(row, cuts))]
+        _cut(cuts, rows)
         kept.append(rows)
     return sorted(_once(itertools.chain(*reversed(kept))), key=lambda row: row.step)
+
+
+def _within(row: Row, cuts: Cuts) -> Row | None:
+    """What later attempts have left of it; None: nothing."""
+    first_of = cuts.get(row.group)
+    if first_of is None or all(row.step <= first_of.get(name, row.step) for name in row.values):
+        return row
+    values = {name: value for name, value in row.values.items() if row.step <= first_of.get(name, row.step)}
+    return row._replace(values=values) if values else None
+
+
+def _cut(cuts: Cuts, rows: Iterable[Row]) -> None:
+    """Attempts before the one that has logged these end where they begin."""
+    for row in rows:
+        first_of = cuts.setdefault(row.group, {})
+        for name in row.values:
+            if row.step < first_of.get(name, math.inf):
+                first_of[name] = row.step
 
 
 def _once(rows: Iterable[Row]) -> Iterable[Row]:
@@ -196,24 +212,23 @@ def _missing(rest: bytes, written: Sequence[bytes]) -> bytes:
 def followed(lineage: Lineage, written: Mapping[int, Sequence[bytes]]) -> Iterator[Row]:
     """As :func:`told`. Where one attempt takes over from another, both may have a row of the same step: it is one."""
     attempts = sorted(lineage.shares.keys() & written.keys())
-    first_of: dict[str, float] = {}
-    cuts: dict[int, Mapping[str, float]] = {}
+    cuts: Cuts = {}
+    cuts_of: dict[int, Cuts] = {}
 
     def counting(attempt: int) -> Iterator[Row]:
         rows = itertools.chain.from_iterable(decode(data, attempt) for data in written[attempt])
-        cut = cuts[attempt]
-        return (r for r in rows if lineage.shows_row(attempt, r.step) and r.step <= cut.get(r.group, math.inf))
+        shown = (row for row in rows if lineage.shows_row(attempt, row.step))
+        return (left for row in shown if (left := _within(row, cuts_of[attempt])))
 
     for attempt in reversed(attempts):
-        cuts[attempt] = dict(first_of)
-        for row in counting(attempt) if attempt > attempts[0] else ():
-            first_of[row.group] = min(first_of.get(row.group, math.inf), row.step)
+        cuts_of[attempt] = {group: dict(first_of) for group, first_of in cuts.items()}
+        _cut(cuts, counting(attempt) if attempt > attempts[0] else ())
     held: dict[tuple[str, int], Row] = {}
     for attempt in attempts:
         for row in counting(attempt):
             before = held.pop((row.group, row.step), None)
             known = row._replace(values={**before.values, **row.values}) if before else row
-            if row.step == cuts[attempt].get(row.group):
+            if row.step in cuts_of[attempt].get(row.group, {}).values():
                 held[row.group, row.step] = known
             else:
                 yield known

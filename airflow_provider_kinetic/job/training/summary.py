@@ -74,7 +74,7 @@ class Summary:
         self._curves: dict[str, Curve] = {}
         self._step = 0
         self._inherited: dict[str, int] = {}
-        """Where the rows of earlier attempts end, by group."""
+        """Where the values of earlier attempts end, by curve."""
         self.overlaps = False
         """A row was added that replaces one of an earlier attempt."""
         self.add(told)
@@ -84,11 +84,12 @@ class Summary:
         """In the order of logging."""
         for row in rows:
             self._step = max(self._step, row.step)
-            if row.attempt != self._attempt:
-                self._inherited[row.group] = max(row.step, self._inherited.get(row.group, row.step))
-            self.overlaps = self.overlaps or row.step <= self._inherited.get(row.group, -1)
             for name, value in row.values.items():
-                self._curves.setdefault(f"{row.group}/{name}", Curve()).add(row.step, value)
+                curve = f"{row.group}/{name}"
+                if row.attempt != self._attempt:
+                    self._inherited[curve] = max(row.step, self._inherited.get(curve, row.step))
+                self.overlaps = self.overlaps or row.step <= self._inherited.get(curve, -1)
+                self._curves.setdefault(curve, Curve()).add(row.step, value)
 
     def to_dict(self) -> dict[str, Any]:
         most = max(FEW, min(POINTS, ALL_POINTS // max(1, len(self._curves))))
