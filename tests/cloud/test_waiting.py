@@ -83,7 +83,7 @@ def test_it_is_told_once_and_the_job_starts_when_the_cause_is_gone(
     def wait_and_repair() -> None:
         until(lambda: shop.db.xcom(KEY, "kinetic_job"))
         until(lambda: shop.ports.cluster.status(shop.handle()).message and cause in _message(shop))
-        time.sleep(1)  # many looks
+        time.sleep(2)  # many looks
         repair(shop)
 
     with shop.meanwhile(wait_and_repair):
