@@ -35,15 +35,28 @@ def longer(place, checkpoint):
     place.vault.write(f"{checkpoint.uri}/b", b"22")
 
 
+def told(place, checkpoint, **facts):
+    """The record says so."""
+    commit = place.layout.commit(checkpoint.name)
+    record = {**json.loads(place.vault.read(commit)), **facts}
+    place.vault.write(commit, json.dumps({name: fact for name, fact in record.items() if fact is not None}).encode())
+
+
 def no_manifest(place, checkpoint):
+    told(place, checkpoint, manifest=None)
     place.vault.delete(f"{checkpoint.uri}/manifest.json")
 
 
 def other_manifest(place, checkpoint):
+    told(place, checkpoint, manifest=None)
     place.vault.write(f"{checkpoint.uri}/manifest.json", manifests.encode([]))
 
 
-DAMAGE = [gone, changed, longer, no_manifest, other_manifest]
+def other_manifest_in_the_record(place, checkpoint):
+    told(place, checkpoint, manifest=manifests.encode([]).decode())
+
+
+DAMAGE = [gone, changed, longer, no_manifest, other_manifest, other_manifest_in_the_record]
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -65,6 +78,18 @@ def test_damage_is_an_error_when_this_one_was_asked_for(place, how):
         pass
     with pytest.raises(CheckpointCorrupt), trial.latest.open():
         pass
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_a_short_list_of_files_needs_no_request_of_its_own(place, count):
+    trial = place.begin()
+    with trial.save(1) as folder:
+        write(folder, {f"{number:03}": b"%d" % number for number in range(count)})
+    assert (b'"manifest"' in place.vault.read(place.layout.commit(trial.latest.name))) is (count < 30)
+    if count < 30:
+        place.vault.delete(f"{trial.latest.uri}/manifest.json")
+    with place.begin().restore() as found:
+        assert len(list(found.path.iterdir())) == count + 1, "metadata.json too"
 
 
 def test_no_whole_checkpoint_is_an_error_and_not_a_fresh_start(place):
@@ -97,8 +122,9 @@ def test_a_manifest_that_leaves_its_folder_is_refused(path):
         manifests.decode(manifests.encode(files))
 
 
+@pytest.mark.parametrize("where", ["record", "file"])
 @pytest.mark.parametrize("path", ["../escaped", "/tmp/escaped", "a/../../escaped"])
-def test_whoever_changes_the_records_gets_no_file_out_of_the_folder(place, tmp_path, path):
+def test_whoever_changes_the_records_gets_no_file_out_of_the_folder(place, tmp_path, path, where):
     """Manifest and commit record agree with each other."""
     trial = place.begin()
     with trial.save(1) as folder:
@@ -106,9 +132,8 @@ def test_whoever_changes_the_records_gets_no_file_out_of_the_folder(place, tmp_p
     newest = trial.latest
     manifest = manifests.encode([manifests.File(path, 1, hashlib.sha256(b"1").hexdigest(), "", "1")])
     place.vault.write(f"{newest.uri}/{manifests.NAME}", manifest)
-    commit = place.layout.commit(newest.name)
-    record = json.loads(place.vault.read(commit))
-    place.vault.write(commit, json.dumps({**record, "manifest_sha256": hashlib.sha256(manifest).hexdigest()}).encode())
+    inside = manifest.decode() if where == "record" else None
+    told(place, newest, manifest=inside, manifest_sha256=hashlib.sha256(manifest).hexdigest())
     with pytest.raises(CheckpointCorrupt, match="is not a path inside"), place.begin().restore(strict=True):
         pass
     assert list(tmp_path.glob("scratch/**/escaped")) == []

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_kinetic.job.vaults import Vault
 
 THREADS = 16
+SHORT = 8 << 10
+"""Bytes of a manifest, some thirty files, that a commit record takes in."""
 KINETIC = "kinetic"
 ORBAX = "orbax"
 
@@ -50,6 +52,8 @@ class Checkpoint:
     kind: str = KINETIC
     """Or ``"orbax"``: a step that Orbax keeps beside ours."""
     manifest_sha256: str = ""
+    manifest: str = field(default="", repr=False, compare=False)
+    """What it consists of, where that is short enough for its record: then restoring it begins with the files."""
     path: Path | None = None
     """Folder on this machine that holds the files, while it is restored."""
 
@@ -202,6 +206,7 @@ def commit_of(record: Mapping[str, Any], name: Name, layout: TrialLayout) -> Che
         files=int(record["files"]),
         created=str(record["created"]),
         manifest_sha256=str(record["manifest_sha256"]),
+        manifest=str(record.get("manifest", "")),
     )
 
 
@@ -218,6 +223,7 @@ def record_of(checkpoint: Checkpoint, name: Name, nonce: str) -> dict[str, Any]:
         "created": checkpoint.created,
         "kind": checkpoint.kind,
         "manifest_sha256": checkpoint.manifest_sha256,
+        **({"manifest": checkpoint.manifest} if checkpoint.manifest else {}),
         "nonce": nonce,
     }
 

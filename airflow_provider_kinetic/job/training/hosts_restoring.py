@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.training.hosts import Group
 from airflow_provider_kinetic.job.training.restoring import Restorer, Select
@@ -112,7 +113,7 @@ class GroupRestorer(Restorer):
 
     def _lacking(self, checkpoint: Checkpoint) -> str | None:
         try:
-            files = self._manifest(checkpoint)
+            files = manifests.read(self._vault, checkpoint)
         except (ObjectMissing, ValueError) as error:
             return f"its manifest: {error}"
         sizes = {entry.name: entry.size for entry in self._vault.tree(checkpoint.uri)}

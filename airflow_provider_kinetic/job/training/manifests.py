@@ -12,8 +12,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_kinetic.job import protocol
+
+if TYPE_CHECKING:
+    from airflow_provider_kinetic.job.storage import Storage
+    from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
 
 NAME = "manifest.json"
 EDGE = 64 << 10
@@ -50,6 +55,18 @@ def decode(data: bytes) -> list[File]:
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a manifest: {error!r}") from error
     return files
+
+
+def read(storage: Storage, checkpoint: Checkpoint) -> list[File]:
+    """Of a checkpoint: from its record where that has it, else from beside its files.
+
+    :raises ObjectMissing: it is gone.
+    :raises ValueError: it has changed, or as :func:`decode`.
+    """
+    data = checkpoint.manifest.encode() or storage.read(f"{checkpoint.uri}/{NAME}")
+    if checkpoint.manifest_sha256 and hashlib.sha256(data).hexdigest() != checkpoint.manifest_sha256:
+        raise ValueError("its manifest has changed")
+    return decode(data)
 
 
 def check(paths: Sequence[str]) -> None:

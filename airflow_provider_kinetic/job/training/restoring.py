@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import tempfile
@@ -58,7 +57,7 @@ class Restorer:
         """
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            listed = self._manifest(checkpoint)
+            listed = manifests.read(self._vault, checkpoint)
             files = [file for file in listed if select is None or select(file.path)]
             changed = self._fetch(checkpoint, files, folder)
             changed = changed and self._fetch(checkpoint, changed, folder)
@@ -105,12 +104,6 @@ class Restorer:
         if failure is not None:
             raise failure
         return None
-
-    def _manifest(self, checkpoint: Checkpoint) -> list[File]:
-        data = self._vault.read(f"{checkpoint.uri}/{manifests.NAME}")
-        if checkpoint.manifest_sha256 and hashlib.sha256(data).hexdigest() != checkpoint.manifest_sha256:
-            raise ValueError("its manifest has changed")
-        return manifests.decode(data)
 
     def _fetch(self, checkpoint: Checkpoint, files: Sequence[File], folder: Path) -> list[File]:
         """Those that are not what was saved. First the parts with most behind them, which is still to be hashed."""

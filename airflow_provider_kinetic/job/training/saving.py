@@ -29,7 +29,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.attempts import now
-from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, in_parallel, read_record, record_of
+from airflow_provider_kinetic.job.training.checkpoints import SHORT, Checkpoint, in_parallel, read_record, record_of
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.manifests import File
 from airflow_provider_kinetic.job.training.numbers import as_json
@@ -235,6 +235,7 @@ class Saver:
             files=len(files),
             created=now(),
             manifest_sha256=sha256(content).hexdigest(),
+            manifest=content.decode() if len(content) <= SHORT else "",
         )
 
         def manifest() -> None:

@@ -88,5 +88,5 @@ def _files_of(vault: Vault, find: Callable[[], Checkpoint | None]) -> Folder:
     with contextlib.suppress(Exception):
         checkpoint = find()
         if checkpoint is not None:
-            return Folder(checkpoint.uri, manifests.decode(vault.read(f"{checkpoint.uri}/{manifests.NAME}")))
+            return Folder(checkpoint.uri, manifests.read(vault, checkpoint))
     return Folder()
