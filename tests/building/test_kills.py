@@ -19,12 +19,6 @@ from workers import Theatre
 from workshop import Workshop
 
 KEY = TaskKey("twice", "double", "run_1")
-REPRESENTATIVE = (
-    "start after builder.start in a thread",
-    "start after store.write manifest.json in a thread",
-    "watch after builder.status in a thread",
-    "watch after cluster.create in creation.create_once",
-)
 
 
 def stage(folder: Path) -> tuple[Project, Theatre, Workshop]:
@@ -67,11 +61,6 @@ def survivors(folder: Path, points: Sequence[str]) -> list[str]:
 
     with ThreadPoolExecutor(2) as pool:
         return [failure for failure in pool.map(attempt, range(len(points)), points) if failure]
-
-
-@pytest.mark.parametrize("kill_at", REPRESENTATIVE)
-def test_a_killed_process_costs_no_build_and_no_execution(tmp_path: Path, kill_at: str) -> None:
-    survives(tmp_path, kill_at)
 
 
 @pytest.mark.kills

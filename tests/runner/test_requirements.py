@@ -68,6 +68,7 @@ def test_uv_installs_them_and_its_words_are_the_jobs(prebuilt):
     assert "kinetic-probe-answer==1.0" in ended.output
 
 
+@pytest.mark.faults
 def test_pip_installs_them_where_there_is_no_uv(prebuilt):
     subprocess.run([prebuilt.python[0], "-m", "ensurepip"], check=True, capture_output=True)
     ended = prebuilt.run()

@@ -117,6 +117,7 @@ def test_the_series_is_whole_whatever_was_killed_on_files(lives, tmp_path, scrat
     clear(scratch)
 
 
+@pytest.mark.kills
 @pytest.mark.usefixtures("still")
 @settings(MANY, max_examples=30)
 @given(lives=LIVES)
