@@ -69,7 +69,8 @@ def test_no_kill_between_two_calls_costs_a_build_or_an_execution(tmp_path: Path)
     project, theatre, workshop = stage(tmp_path / "rehearsal")
     assert theatre.play().state == "success", theatre.output[-3000:]
     assert (len(project.runs), workshop.states) == (1, ["SUCCEEDED"])
-    points = theatre.crossings
+    # What comes after the job has ended is the same with and without a build: `exactly_once` kills there.
+    points = [point for point in theatre.crossings if not point.startswith("resume ")]
     failures = survivors(tmp_path, points)
 
     assert len(points) > 60, points
