@@ -80,6 +80,19 @@ def test_damage_is_an_error_when_this_one_was_asked_for(place, how):
         pass
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_the_record_tells_is_not_fetched(place, count):
+    """Its description is made here, and so is none that the user has written."""
+    trial = place.begin()
+    with trial.save(1, loss=0.5, words=["ä", None]) as folder:
+        write(folder, {"a": b"1", **({"metadata.json": b"mine"} if count else {})})
+    expected = b"mine" if count else place.vault.read(f"{trial.latest.uri}/metadata.json")
+    if not count:
+        place.vault.delete(f"{trial.latest.uri}/metadata.json")
+    with place.begin().restore() as found:
+        assert (found.path / "metadata.json").read_bytes() == expected
+
+
 @pytest.mark.parametrize("count", [3, 100])
 def test_a_short_list_of_files_needs_no_request_of_its_own(place, count):
     trial = place.begin()

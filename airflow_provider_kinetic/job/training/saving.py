@@ -290,4 +290,9 @@ def describe(draft: Draft) -> None:
     """People who copy the folder keep its facts."""
     path = draft.folder / METADATA
     if not path.exists():
-        path.write_text(json.dumps({"steps_completed": draft.name.step, **draft.metadata}, indent=2))
+        path.write_bytes(description(draft.name.step, draft.metadata))
+
+
+def description(step: int, metadata: Mapping[str, Any]) -> bytes:
+    """What is in :data:`METADATA`, unless the user has a file of that name."""
+    return json.dumps({"steps_completed": step, **metadata}, indent=2).encode()
