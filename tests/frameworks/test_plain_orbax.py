@@ -72,5 +72,5 @@ def test_a_preempted_job_goes_on_within_its_try(shop: Shop, hard: bool) -> None:
 
 
 def _preempt(shop: Shop, hard: bool) -> None:
-    until(lambda: any(shop.platform.rglob("checkpoints/20/commit_success.txt")), patience=250)
+    until(lambda: any(shop.platform.glob("outputs/shop/job/*/checkpoints/20/commit_success.txt")), patience=250)
     shop.ports.cluster.preempt(shop.handle().k8s_name, hard=hard)

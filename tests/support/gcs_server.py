@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from http.server import ThreadingHTTPServer
@@ -100,6 +101,13 @@ class GcsServer:
     def requests(self) -> Mapping[str, int]:
         """Counted by kind (see ``gcs_faults.PERMISSIONS``)."""
         return self.faults.requests
+
+    @property
+    def asked(self) -> Counter[str]:
+        """The requests, without the one for the bucket that Google's client makes in a thread whenever it likes."""
+        counts = Counter(self.requests)
+        del counts["bucket"]
+        return counts
 
     def bucket(self, name: str) -> Bucket:
         if name not in self.buckets:
