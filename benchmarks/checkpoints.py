@@ -28,6 +28,7 @@ from pathlib import Path
 from support.object_server import BUCKET, MEMORY, ObjectServer, object_server
 from support.race import LATENCY, Race, seconds
 from support.raw_transfer import RawTransfer
+from support.round_trips import chain
 
 from airflow_provider_kinetic.job.arrivals import part_of
 from airflow_provider_kinetic.job.gcs_http import Session
@@ -104,16 +105,7 @@ class Place:
         self.server.counts()
         found: list[int] = []
         yield found
-        found.append(chain([at for _, at in self.server.counts().requests]))
-
-
-def chain(times: Sequence[float]) -> int:
-    """The longest chain of requests of which each can have waited for the answer to the one before."""
-    length, last = 0, float("-inf")
-    for at in sorted(times):
-        if at >= last + COUNTING:
-            length, last = length + 1, at
-    return length
+        found.append(chain((at for _, at in self.server.counts().requests), COUNTING))
 
 
 def made(folder: Path, sizes: Sequence[int]) -> list[Path]:

@@ -21,6 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from support.round_trips import chain
+
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests" / "support")]
 
 RUNS = 10
@@ -37,15 +39,6 @@ class Submit:
     requests: list[str]
     round_trips: int
     seconds: float
-
-
-def chain(times: list[float]) -> int:
-    """The longest chain of requests of which each can have waited for the answer to the one before."""
-    length, last = 0, float("-inf")
-    for at in sorted(times):
-        if at >= last + LATENCY:
-            length, last = length + 1, at
-    return length
 
 
 class Servers:
@@ -67,7 +60,7 @@ class Servers:
         requests += [(at, "registry look-up") for at in self.registry if at >= began]
         requests += [(each.at, f"cluster {each.verb} {each.resource}") for each in self.cloud.kube.requests[asked:]]
         requests.sort()
-        return Submit([name for _, name in requests], chain([at for at, _ in requests]), took)
+        return Submit([name for _, name in requests], chain((at for at, _ in requests), LATENCY), took)
 
 
 @contextmanager

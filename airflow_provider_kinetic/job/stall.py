@@ -36,13 +36,17 @@ class Pulse:
 
     :param seen: what changes when it gets on. It is called from a thread.
     :param saving: whether a checkpoint is on its way.
+    :param most: so many seconds that counts.
     """
 
-    def __init__(self, file: Path, timeout: float, seen: Callable[[], object], saving: Callable[[], bool]) -> None:
+    def __init__(
+        self, file: Path, timeout: float, seen: Callable[[], object], saving: Callable[[], bool], most: float = SAVING
+    ) -> None:
         self._file = file
         self._every = _pause(timeout)
         self._seen = seen
         self._saving = saving
+        self._most = most
         self._closing = threading.Event()
 
     @classmethod
@@ -67,7 +71,7 @@ class Pulse:
             now, clock = self._seen(), time.monotonic()
             saves = self._saving()
             begun = min(begun, clock) if saves else math.inf
-            if now != before or (saves and clock - begun < SAVING):
+            if now != before or (saves and clock - begun < self._most):
                 with contextlib.suppress(OSError):
                     self._file.touch()
             before = now

@@ -7,16 +7,16 @@ was a certain job ever started.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.storage import ObjectMissing
+from airflow_provider_kinetic.job.training.checkpoints import read_record
 from airflow_provider_kinetic.lifecycle.together import together
 from airflow_provider_kinetic.model.spec import TaskIdentity
 from airflow_provider_kinetic.stores.base import Store
+from airflow_provider_kinetic.stores.vault import StoreVault
 
 COMPLETED, FAILED = "COMPLETED", "FAILED"
 _WHO = ("dag", "task", "run")
@@ -81,13 +81,14 @@ def arguments(store: Store, output_dir: str, digest: str) -> dict[str, Any] | No
 
 
 def _attempts(store: Store, output_dir: str, part: slice) -> list[Attempt]:
-    layout = TrialLayout(output_dir)
+    layout, vault = TrialLayout(output_dir), StoreVault(store)
     present = {info.uri for info in store.list(layout.attempts)}
     numbers = sorted(number for uri in present if (number := _number(uri)))[part]
     starts = [layout.attempt(number) for number in numbers]
     ends = [uri for number in numbers if (uri := layout.attempt_end(number)) in present]
     uris = starts + ends
-    records = dict(zip(uris, together(*(partial(_read, store, uri) for uri in uris)) if uris else [], strict=True))
+    found = together(*(partial(read_record, vault, uri) for uri in uris)) if uris else []
+    records = dict(zip(uris, found, strict=True))
     return [
         Attempt(number, record, records.get(layout.attempt_end(number)))
         for number, uri in zip(numbers, starts, strict=True)
@@ -99,11 +100,3 @@ def _number(uri: str) -> int:
     """Of a start record; 0 for anything else."""
     name = uri.rpartition("/")[2].removesuffix(".json")
     return int(name) if name.isdecimal() and uri.endswith(".json") else 0
-
-
-def _read(store: Store, uri: str) -> dict[str, Any] | None:
-    try:
-        parsed = json.loads(store.read(uri))
-    except (ObjectMissing, ValueError):
-        return None
-    return parsed if isinstance(parsed, dict) else None

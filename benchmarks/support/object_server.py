@@ -6,7 +6,6 @@ It keeps objects, because checkpoints are read back, and does as little else as 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -22,6 +21,7 @@ sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
 
 from gcs_objects import Bucket, Content, StoredObject
 from gcs_server import Exchange, GcsServer
+from support.beside import beside
 
 BUCKET = "bench"
 MEMORY = "/dev/shm"
@@ -135,13 +135,5 @@ class ObjectServer:
 
 @contextmanager
 def object_server() -> Iterator[ObjectServer]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), name="object server", daemon=True)
-    process.start()
-    theirs.close()
-    try:
+    with beside(_serve, "object server") as ours:
         yield ObjectServer(ours.recv(), ours)
-    finally:
-        process.terminate()
-        process.join()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import multiprocessing
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from multiprocessing.connection import Connection
 from urllib.parse import parse_qsl, urlsplit
 
 import google_crc32c
+from support.beside import beside
 
 _BUFFER = 1 << 20
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
@@ -146,13 +146,5 @@ class UploadServer:
 
 @contextmanager
 def upload_server() -> Iterator[UploadServer]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), name="upload server", daemon=True)
-    process.start()
-    theirs.close()
-    try:
+    with beside(_serve, "upload server") as ours:
         yield UploadServer(ours.recv(), ours)
-    finally:
-        process.terminate()
-        process.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 from checkpoint_files import write
-from garbage import collected
+from gcs_places import BUCKET, gcs, gcs_store
 from gcs_server import GcsServer
 
 from airflow_provider_kinetic.job.gcs_http import Session
@@ -22,10 +21,9 @@ from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import FileVault, Vault
 from airflow_provider_kinetic.lifecycle.reader import TrialReader
 from airflow_provider_kinetic.stores.base import Store
-from airflow_provider_kinetic.stores.gcs import GcsStore
 from airflow_provider_kinetic.stores.local import LocalStore
 
-BUCKET = "tests"
+__all__ = ["gcs", "gcs_store"]
 
 
 @dataclass
@@ -50,26 +48,6 @@ class Place:
 
     def reader(self, **given: Any) -> TrialReader:
         return TrialReader(self.store, self.uri, **given)
-
-
-@pytest.fixture
-def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
-    with GcsServer(BUCKET) as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "tests")
-        yield server
-        assert server.unknown == []
-
-
-@pytest.fixture
-def gcs_store(gcs: GcsServer) -> Iterator[GcsStore]:
-    from google.cloud.storage import Client
-
-    warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)  # pytest takes it back after the test
-    with collected():
-        clients = [Client(client_options={"api_endpoint": gcs.url})]
-        yield GcsStore(lambda: clients[0], patience=10)
-        clients.pop().close()
 
 
 @pytest.fixture(params=["file", "gs"])

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-
 import pytest
-from garbage import collected
-from gcs_server import GcsServer
+from gcs_places import BUCKET, gcs, gcs_store
 from stories import Story
 
 from airflow_provider_kinetic.model.errors import ConfigurationError
-from airflow_provider_kinetic.stores.gcs import GcsStore
 
-BUCKET = "tests"
-
-
-@pytest.fixture
-def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
-    with GcsServer(BUCKET) as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "tests")
-        yield server
-        assert server.unknown == []
+__all__ = ["gcs", "gcs_store"]
 
 
 @pytest.fixture
-def story(gcs, tmp_path) -> Iterator[Story]:
-    from google.cloud.storage import Client
-
-    warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
-    with collected():
-        clients = [Client(client_options={"api_endpoint": gcs.url})]
-        yield Story(tmp_path, GcsStore(lambda: clients[0], patience=10), f"gs://{BUCKET}/outputs")
-        clients.pop().close()
+def story(gcs_store, tmp_path) -> Story:
+    return Story(tmp_path, gcs_store, f"gs://{BUCKET}/outputs")
 
 
 def test_a_training_over_generations(story):
@@ -71,9 +51,9 @@ def test_a_look_costs_the_same_however_much_lies_there(gcs, story):
         task.save(step)
         for number in range(20):
             story.store.write(f"{place.uri}/checkpoints/{step}/{number}", b"")
-    before = dict(gcs.requests)
+    before = gcs.asked
 
     assert story().submit(begins=False).last.number == 6
 
-    spent = {kind: count - before.get(kind, 0) for kind, count in gcs.requests.items() if count > before.get(kind, 0)}
-    assert sum(spent.values()) <= 4, spent
+    spent = gcs.asked - before
+    assert spent.total() <= 4, spent

@@ -187,10 +187,9 @@ def test_time_that_the_supervisor_did_not_live_through_does_not_count(folder):
     assert not watch.look()
 
 
-def test_a_save_on_its_way_is_getting_on_but_not_for_ever(folder, monkeypatch):
+def test_a_save_on_its_way_is_getting_on_but_not_for_ever(folder):
     assert SAVING > 600
-    monkeypatch.setattr("airflow_provider_kinetic.job.stall.SAVING", 1.0)
-    pulse = Pulse(folder / "pulse", 0.2, lambda: 0, lambda: True)
+    pulse = Pulse(folder / "pulse", 0.2, lambda: 0, lambda: True, most=1.0)
     pulse.start()
     watch = StallWatch(0.2, folder / "phase", folder / "pulse")
     try:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from garbage import collected
-from gcs_server import GcsServer
+from gcs_places import BUCKET, gcs, gcs_store
 
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.stores.base import Store
-from airflow_provider_kinetic.stores.gcs import GcsStore
 from airflow_provider_kinetic.stores.local import LocalStore
 
-BUCKET = "tests"
+__all__ = ["BUCKET", "gcs", "gcs_store"]
+
 LOCAL_SOURCE = "from airflow_provider_kinetic.stores.local import LocalStore\nstore = LocalStore()\n"
 GCS_SOURCE = (
     "from google.cloud.storage import Client\n"
@@ -30,28 +28,6 @@ GCS_SOURCE = (
 def kind(request: pytest.FixtureRequest) -> str:
     """Which store the contract is held against."""
     return str(request.param)
-
-
-@pytest.fixture
-def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
-    """A Cloud Storage with one bucket, for this process and those that it starts."""
-    with GcsServer(BUCKET) as server:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "tests")
-        yield server
-        assert server.unknown == []
-
-
-@pytest.fixture
-def gcs_store(gcs: GcsServer) -> Iterator[GcsStore]:
-    """Over the server. The client library leaves sockets of refused downloads to the garbage collector."""
-    from google.cloud.storage import Client
-
-    warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)  # pytest takes it back after the test
-    with collected():
-        clients = [Client(client_options={"api_endpoint": gcs.url})]
-        yield GcsStore(lambda: clients[0], patience=10)
-        clients.pop().close()
 
 
 @pytest.fixture

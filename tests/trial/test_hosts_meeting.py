@@ -27,8 +27,9 @@ def pool():
 
 @pytest.fixture
 def meeting(tmp_path):
-    def make(process, processes=3, job_id="job-1", vault=None):
-        return Meeting(vault or FileVault(), TrialLayout(path_to_uri(tmp_path)), Host(process, processes), job_id)
+    def make(process, processes=3, job_id="job-1", vault=None, **options):
+        layout, host = TrialLayout(path_to_uri(tmp_path)), Host(process, processes)
+        return Meeting(vault or FileVault(), layout, host, job_id, **options)
 
     return make
 
@@ -96,10 +97,9 @@ def test_lost_answers_do_not_cost_a_seat(pool, meeting):
     assert {each.result(20).folder for each in followers} == {led.folder}
 
 
-def test_who_is_waited_for_is_said_soon(pool, meeting, monkeypatch):
-    monkeypatch.setattr("airflow_provider_kinetic.job.training.hosts_meeting.SOON", 0.1)
+def test_who_is_waited_for_is_said_soon(pool, meeting):
     joining = pool.submit(meeting(1).join)
     late = pool.submit(lambda: time.sleep(0.5) or meeting(2).join())
     with pytest.warns(UserWarning, match="process 2 of 3 did not come to attempt 1 yet"):
-        meeting(0).lead(1)
+        meeting(0, soon=0.1).lead(1)
     assert joining.result(20).folder == late.result(20).folder

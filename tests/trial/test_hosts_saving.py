@@ -5,83 +5,17 @@ from __future__ import annotations
 import json
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
+from checkpoint_files import IN_CLOUD_STORAGE, read, write
+from crew_of_threads import at_once, everything, meet, restored, save, shard, soon
 
-from airflow_provider_kinetic.job.training.hosts import Host
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.series import read_rows
-from airflow_provider_kinetic.job.training.trials import Trial
-from airflow_provider_kinetic.model.errors import CheckpointCorrupt, Preempted, Superseded
+from airflow_provider_kinetic.model.errors import Preempted, Superseded
 
-COMMON = {"frozen": noise("frozen", 200_000), **{f"same/{n}": b"same" for n in range(20)}}
-
-
-def shard(process, step):
-    return {**COMMON, f"shard-{process}": noise((process, step), 1000), f"of each/{process}": b""}
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch, tmp_path):
-    """Those who wait for somebody that does not come need not wait long."""
-    monkeypatch.setenv("KINETIC_HOSTS_TIMEOUT", "10")
-    monkeypatch.setenv("KINETIC_STOP_FILE", str(tmp_path / "stop"))
-
-
-@pytest.fixture
-def at_once():
-    with ThreadPoolExecutor(8) as pool:
-
-        def call(function, items):
-            """Results, or what was raised."""
-            futures = [pool.submit(function, item) for item in items]
-            return [future.exception(30) or future.result() for future in futures]
-
-        yield call
-
-
-@pytest.fixture
-def meet(place, at_once):
-    def meet(processes=4, keep=None):
-        def begin(process):
-            return Trial(place.uri, keep or Keep(latest=100), place.vault, Host(process, processes))
-
-        trials = at_once(begin, range(processes))
-        place.attempts.extend(each for each in trials if isinstance(each, Trial))
-        return trials
-
-    return meet
-
-
-@pytest.fixture
-def save(at_once):
-    def save(trials, step, files=shard, wait=True, **metadata):
-        def one(trial):
-            with trial.save(step, wait=wait, **metadata) as folder:
-                write(folder, files(trial.process, step))
-
-        return at_once(one, trials)
-
-    return save
-
-
-@pytest.fixture
-def restored(at_once):
-    def restored(trials, **options):
-        def one(trial):
-            with trial.restore(**options) as found:
-                return (found.step, read(found.path)) if found else None
-
-        return at_once(one, trials)
-
-    return restored
-
-
-def everything(step, processes=4):
-    return {name: data for process in range(processes) for name, data in shard(process, step).items()}
+__all__ = ["at_once", "meet", "restored", "save", "soon"]
 
 
 def test_all_processes_make_one_checkpoint_and_the_next_attempt_goes_on(place, meet, save, restored):
@@ -302,86 +236,6 @@ def test_only_the_leader_ends_the_attempt(place, meet, at_once):
     assert "0001.end.json" not in str(place.names(".kinetic/attempts/"))
     trials[0].close()
     assert json.loads(place.vault.read(place.layout.attempt_end(1)))["state"] == "COMPLETED"
-
-
-@IN_CLOUD_STORAGE
-def test_one_machine_downloads_once(gcs, meet, save, restored, scratch):
-    save(meet(), 1)
-    trials = meet()
-    before = gcs.requests["download"]
-    assert restored(trials) == [(1, everything(1))] * 4
-    data = len(everything(1)) + 1
-    control = 4 * 4  # each reads two start records, the commit record and the manifest
-    assert gcs.requests["download"] - before <= data + control
-    assert list(scratch.iterdir()) == []
-
-
-@pytest.mark.faults
-@IN_CLOUD_STORAGE
-def test_one_machine_downloads_each_selected_file_once(gcs, meet, save, at_once):
-    save(meet(), 1)
-    trials = meet()
-    before = gcs.requests["download"]
-
-    def own(trial):
-        with trial.restore(select=lambda path: path.endswith(str(trial.process)) or path == "frozen") as found:
-            return read(found.path)
-
-    found = at_once(own, trials)
-    for process, files in enumerate(found):
-        assert files == {
-            name: data for name, data in everything(1).items() if name[-1] == str(process) or name == "frozen"
-        }
-    assert gcs.requests["download"] - before <= len(set().union(*found)) + 4 * 4
-
-
-@pytest.mark.faults
-def test_what_only_some_restore_is_removed_at_the_end(meet, save, restored, scratch):
-    save(meet(), 1)
-    trials = meet()
-    assert restored(trials[:2]) == [(1, everything(1))] * 2
-    assert len(list(scratch.iterdir())) == 1
-    for trial in reversed(trials):
-        trial.close()
-    assert list(scratch.iterdir()) == []
-
-
-@pytest.mark.faults
-def test_a_half_fetched_file_of_a_process_that_died_is_fetched_again(meet, save, restored, scratch):
-    save(meet(), 1)
-    trials = meet()
-    first = restored(trials[:1])
-    (shared,) = scratch.iterdir()
-    (shared / "files" / "frozen").unlink()
-    (shared / "files" / "frozen").write_bytes(b"half")
-    (shared / "fetched.json").write_text('["same')
-    assert restored(trials[1:]) == first * 3
-
-
-@pytest.mark.faults
-def test_all_fall_back_together_when_a_file_of_one_is_gone(place, meet, save):
-    trials = meet()
-    save(trials, 1)
-    save(trials, 2)
-    place.vault.delete(f"{trials[0].latest.uri}/shard-2")
-
-    def own(trial):
-        own = trial.restore(select=lambda path: path[-1] == str(trial.process))
-        with pytest.warns(UserWarning, match="shard-2 is gone"), own as found:
-            return found.step
-
-    trials = meet()
-    assert [own(trial) for trial in trials] == [1] * 4
-
-
-@pytest.mark.faults
-def test_nobody_begins_afresh_when_nothing_is_whole(place, meet, save):
-    trials = meet()
-    save(trials, 1)
-    place.vault.delete(f"{trials[0].latest.uri}/shard-2")
-    for trial in trials:
-        with pytest.warns(UserWarning, match="shard-2 is gone"), pytest.raises(CheckpointCorrupt):
-            trial.restore(select=str.isalpha).__enter__()
 
 
 @pytest.mark.faults

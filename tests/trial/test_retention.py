@@ -157,11 +157,14 @@ def test_trouble_with_old_ones_is_a_warning(place, saved, monkeypatch):
     trial = place.begin(Keep(latest=1))
     saved(trial, 1)
 
-    def fails(*_):
-        raise OSError("read only")
+    listed = place.vault.list
 
-    monkeypatch.setattr(retention, "pins", fails)
-    monkeypatch.setattr("airflow_provider_kinetic.job.training.shelf.pins", fails)
+    def fails(prefix):
+        if prefix == place.layout.pins:
+            raise OSError("read only")
+        return listed(prefix)
+
+    monkeypatch.setattr(place.vault, "list", fails)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         saved(trial, 2)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from airflow_provider_kinetic import job
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.training.series import Row
-from airflow_provider_kinetic.job.training.tensorboard import FILE, crc32c, events
-from airflow_provider_kinetic.job.vaults import below
+from airflow_provider_kinetic.job.training.tensorboard import FILE, crc32c, events, write_events
+from airflow_provider_kinetic.job.vaults import FileVault, below
 
 NUMBERS = st.one_of(st.floats(), st.booleans(), st.integers(-(10**40), 10**40), st.just(-(10**400)))
 
@@ -89,10 +89,8 @@ def test_a_second_export_takes_the_place_of_the_first(place):
 
 
 @pytest.mark.parametrize("group", ["..", ".", "", "...", "/", "a/b", "\ud800"])
-def test_every_group_has_a_folder_of_its_own(tmp_path, monkeypatch, group):
-    rows = [Row(1.0, 1, group, {"a": 1})]
-    monkeypatch.setattr("airflow_provider_kinetic.job.training.tensorboard.read_rows", lambda *_: rows)
-    job.export_tensorboard(path_to_uri(tmp_path / "boards"), tmp_path)
+def test_every_group_has_a_folder_of_its_own(tmp_path, group):
+    write_events(FileVault(), path_to_uri(tmp_path / "boards"), [Row(1.0, 1, group, {"a": 1})])
     (file,) = tmp_path.rglob("events*")
     assert file.parent.parent == tmp_path / "boards"
 

@@ -7,16 +7,15 @@ was cut off learns it here, also when it never saves. Training never waits for a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.training.trouble import Trouble
 from airflow_provider_kinetic.job.vaults import Vault
 
 FIRST = 5.0
@@ -41,7 +40,7 @@ class Heartbeat:
         """The last one that was logged or saved."""
         self._said: dict[str, Any] = {"progress": None, "status": ""}
         self._unsaid = False
-        self._failing = False
+        self._trouble = Trouble()
         self._closing = threading.Event()
         self._beating = threading.Lock()
 
@@ -73,17 +72,14 @@ class Heartbeat:
         with self._beating:
             try:
                 self._write()
-                self._failing = False
+                self._trouble.over()
             except Exception as error:
-                told, self._failing = self._failing, True
-                if not told:
-                    with contextlib.suppress(Warning):  # where warnings are errors, the thread must live on
-                        warnings.warn(f"{self._uri} cannot be written and is tried again: {error}", stacklevel=2)
+                self._trouble.told(f"{self._uri} cannot be written and is tried again: {error}", stacklevel=2)
 
     def close(self) -> None:
         """No more of them. What was said since the last one is written, unless the store is away."""
         self._closing.set()
-        if self._unsaid and not self._failing and not self._beating.locked():
+        if self._unsaid and not self._trouble.lasts and not self._beating.locked():
             self.beat()
 
     def _run(self) -> None:

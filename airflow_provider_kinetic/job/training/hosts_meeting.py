@@ -30,13 +30,17 @@ ALL_OR_ONE = (
 
 
 class Meeting:
-    """Of the processes of one job."""
+    """Of the processes of one job.
 
-    def __init__(self, vault: Vault, layout: TrialLayout, host: Host, job_id: str) -> None:
+    :param soon: seconds after which the leader says for whom it waits.
+    """
+
+    def __init__(self, vault: Vault, layout: TrialLayout, host: Host, job_id: str, soon: float = SOON) -> None:
         self._vault = vault
         self._layout = layout
         self._host = host
         self._job_id = job_id
+        self._soon = soon
         self._me = {"nonce": os.urandom(16).hex(), "machine": machine()}
 
     def lead(self, attempt: int) -> Group:
@@ -59,7 +63,7 @@ class Meeting:
             text = f"{_named(missing)} of {self._host.processes} did not come to attempt {attempt}"
             if waited > patience():
                 raise TimeoutError(f"{text} within {patience():g} seconds. {ALL_OR_ONE}")
-            if waited > SOON and not said:
+            if waited > self._soon and not said:
                 said = True
                 warnings.warn(f"{text} yet; the wait is {patience():g} seconds at most. {ALL_OR_ONE}", stacklevel=5)
             time.sleep(pause)

@@ -14,7 +14,6 @@ import contextlib
 import json
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.training.checkpoints import read_record
 from airflow_provider_kinetic.job.training.hosts import Group, patience
 from airflow_provider_kinetic.job.training.saving import Fence
+from airflow_provider_kinetic.job.training.trouble import Trouble
 from airflow_provider_kinetic.job.vaults import Vault
 
 EVERY = 2.0
@@ -77,7 +77,7 @@ class Agreement:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._failing = False
+        self._trouble = Trouble()
 
     def reached(self, step: int | None) -> bool:
         """Whether all leave at this step. Every process asks at the same steps.
@@ -106,12 +106,9 @@ class Agreement:
         while not self._closing.wait(pause) and self._stop_at is None:
             try:
                 self._look()
-                self._failing = False
+                self._trouble.over()
             except Exception as error:
-                told, self._failing = self._failing, True
-                if not told:
-                    with contextlib.suppress(Warning):  # where warnings are errors, the thread must live on
-                        warnings.warn(f"Whether to stop cannot be asked and is tried again: {error}", stacklevel=1)
+                self._trouble.told(f"Whether to stop cannot be asked and is tried again: {error}")
             pause = self._every * (SOON if self._proposal else 1)
 
     def _look(self) -> None:

@@ -27,6 +27,7 @@ from airflow_provider_kinetic.job.training.numbers import as_json
 from airflow_provider_kinetic.job.training.series import Row, decode, stream_rows
 from airflow_provider_kinetic.job.training.spool import Spool
 from airflow_provider_kinetic.job.training.summary import Summary
+from airflow_provider_kinetic.job.training.trouble import Trouble
 from airflow_provider_kinetic.job.vaults import Vault
 
 EVERY = 10.0
@@ -86,8 +87,8 @@ class Metrics:
         self._writing = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._warned = False
-        self._losing = False
+        self._trouble = Trouble()
+        self._loss = Trouble()
 
     def log(self, values: Mapping[str, Any], step: int, group: str) -> None:
         """:raises TypeError: a value is not a number, bool or text, or the step not a whole number.
@@ -126,7 +127,7 @@ class Metrics:
                 if len(self._segment) >= SEGMENT:
                     self._next()
             self._spool.clear()
-            self._losing = False
+            self._loss.over()
 
     def close(self) -> None:
         """Write what is left, and the last summary."""
@@ -202,21 +203,12 @@ class Metrics:
                 if time.monotonic() - self._summarized_at >= SUMMARY_EVERY:
                     self.summarize()
             except Exception as error:
-                self._complain(error)
+                self._trouble.told(f"Metrics could not be written and are tried again: {error}")
 
     def _lose(self, step: int) -> None:
         """The training needs its memory more than these rows."""
-        if not self._losing:
-            self._losing = True
-            text = f"Metrics are lost from step {step} on until the store is back: {MOST} rows wait for it already."
-            with contextlib.suppress(Warning):  # where warnings are errors, the training goes on
-                warnings.warn(text, stacklevel=4)
-
-    def _complain(self, error: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            with contextlib.suppress(Warning):  # where warnings are errors, this thread must live on
-                warnings.warn(f"Metrics could not be written and are tried again: {error}", stacklevel=1)
+        text = f"Metrics are lost from step {step} on until the store is back: {MOST} rows wait for it already."
+        self._loss.told(text, stacklevel=4)
 
 
 def over(pid: int) -> str:
