@@ -55,7 +55,7 @@ class GcsVault(GcsStorage):
         made = self._made("write", uri, reply)
         if int(made["size"]) != size:
             raise GcsError(f"Cannot write {uri}: {made['size']} of {size} bytes arrived")
-        return Sent(hashed.sha256, made["generation"])
+        return Sent(hashed.digest, made["generation"])
 
     def fetch(self, uri: str, start: int, count: int, take: Take) -> int:
         """Continued where the connection broke. Nothing is compared here: who asks knows the digest."""

@@ -8,7 +8,6 @@ folder and can be deleted without a thought for others (``checkpointing`` 3.5).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import shutil
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 from urllib.parse import quote
 
+from airflow_provider_kinetic.job import digests
+from airflow_provider_kinetic.job.digests import Blocks, composite
 from airflow_provider_kinetic.job.storage import FileStorage, ObjectMissing, Storage, path_to_uri, uri_to_path
 
 BLOCK = 1 << 20
@@ -28,7 +29,8 @@ Take = Callable[[memoryview], object]
 class Sent(NamedTuple):
     """What became of a file."""
 
-    sha256: str
+    digest: str
+    """Of the bytes that left (``digests``)."""
     version: str
     """Changes whenever the object does."""
 
@@ -91,11 +93,9 @@ class FileVault(FileStorage):
     """Checkpoints as folders. A copy is another link to the same bytes, which nobody writes to again."""
 
     def send(self, path: Path, uri: str) -> Sent:
-        digest = hashlib.sha256()
-        with path.open("rb", buffering=0) as stream:
-            _hand_over(stream, path.stat().st_size, digest.update)
+        digest = digests.of_file(path)
         self.upload(path, uri)
-        return Sent(digest.hexdigest(), _version(uri_to_path(uri).stat()))
+        return Sent(digest, _version(uri_to_path(uri).stat()))
 
     def fetch(self, uri: str, start: int, count: int, take: Take) -> int:
         with self.open(uri) as stream:
@@ -147,12 +147,12 @@ def _hand_over(stream: BinaryIO | io.FileIO, count: int, take: Take) -> None:
 
 
 class Hashed:
-    """The first ``size`` bytes of a file, with the SHA-256 of what was read so far, once or again from the middle."""
+    """The first ``size`` bytes of a file, with the digest of what was read so far, once or again from the middle."""
 
     def __init__(self, path: Path, size: int) -> None:
         self.path = path
         self.size = size
-        self._digest = hashlib.sha256()
+        self._blocks = Blocks()
         self._known = 0
 
     def open(self, _mode: str = "rb") -> BinaryIO:
@@ -166,12 +166,12 @@ class Hashed:
     def saw(self, start: int, data: memoryview) -> None:
         fresh = start + len(data) - self._known
         if fresh > 0:
-            self._digest.update(data[len(data) - fresh :])
+            self._blocks.update(data[len(data) - fresh :])
             self._known += fresh
 
     @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
+    def digest(self) -> str:
+        return composite([self._blocks.digests])
 
 
 class _HashedStream:

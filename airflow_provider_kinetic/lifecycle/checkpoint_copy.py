@@ -6,7 +6,6 @@ service copies, and what has arrived is compared with what was copied. Either wa
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.checkpoints import KINETIC
@@ -53,14 +53,14 @@ def _files(store: Store, checkpoint: CheckpointInfo) -> Sequence[File]:
         listed = manifests.decode(data)
     except (ObjectMissing, ValueError) as error:
         raise _corrupt(checkpoint, f"what it consists of cannot be told ({error})") from error
-    return [*listed, File(manifests.NAME, len(data), hashlib.sha256(data).hexdigest(), edge="", version="")]
+    return [*listed, File(manifests.NAME, len(data), digests.of_bytes(data), edge="", version="")]
 
 
 def _listed(store: Store, checkpoint: CheckpointInfo) -> Sequence[File]:
     """:raises ValueError: a name would lead out of the folder that is made."""
     entries = list(StoreVault(store).tree(checkpoint.uri))
     manifests.check([entry.name for entry in entries])
-    return [File(entry.name, entry.size, sha256="", edge="", version="") for entry in entries]
+    return [File(entry.name, entry.size, digest="", edge="", version="") for entry in entries]
 
 
 def _fetched(store: Store, checkpoint: CheckpointInfo, files: Sequence[File], folder: Path) -> Path:
@@ -81,7 +81,7 @@ def _fetch(store: Store, checkpoint: CheckpointInfo, folder: Path, file: File) -
     target = folder / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
     store.download(_source(checkpoint, file), target)
-    if target.stat().st_size != file.size or (file.sha256 and manifests.sha256_of(target) != file.sha256):
+    if target.stat().st_size != file.size or (file.digest and digests.of_file(target) != file.digest):
         raise _corrupt(checkpoint, f"{file.path} has changed")
 
 

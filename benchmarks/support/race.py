@@ -14,6 +14,8 @@ LATENCY = 0.03
 """Seconds that every request waits."""
 LIMIT_CPU = 1.5
 """Seconds of this process for 1 GB that is sent or fetched, hashed."""
+CONNECTIONS = 16
+"""Of either."""
 LARGE = 100 * MEBIBYTE
 """Bytes of a case from which on processor time is measured: in smaller ones requests take it."""
 
@@ -49,14 +51,16 @@ class Series:
 class Race:
     """Ours and the peer, in turns, with so many bytes in each.
 
-    At most ``limit`` times the peer's time, and ``trips`` round trips beside. Where connections are not limited that is
-    told and not judged. The processor time of much data always is.
+    At most ``limit`` times the peer's time, and ``trips`` round trips beside. That is told and not judged where
+    connections are not limited, or carry together what takes more processors than there are by ``LIMIT_CPU``: then the
+    digest waits for processors, and the server of this machine does, too. The processor time of much data is judged
+    always.
     """
 
     def __init__(self, title: str, files: Sequence[Path], rate: float, limit: float, trips: int) -> None:
         self._title = title + (f", {rate / 1e6:.0f} MB/s" if rate else ", no limit")
         self._bytes = sum(path.stat().st_size for path in files)
-        self._judged = bool(rate)
+        self._judged = 0 < rate * CONNECTIONS / 1e9 * LIMIT_CPU <= len(os.sched_getaffinity(0))
         self._limit, self._trips = limit, trips
         self.ours, self.raw = Series(), Series()
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
 
+from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.arrivals import LEAST, MOST, Arrival, part_of
+from airflow_provider_kinetic.job.digests import BLOCK
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.restoring import Restorer
@@ -27,12 +28,6 @@ def checkpoint(place):
     with place.begin().save(1) as folder:
         write(folder, FILES)
     return place.attempts[0].latest
-
-
-@pytest.fixture
-def hashing():
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
 
 
 def test_large_and_small_files_come_back(checkpoint):
@@ -74,31 +69,27 @@ def test_a_large_file_that_changed_in_the_store_is_damage(place, checkpoint, cha
         pass
 
 
-def test_parts_are_hashed_in_order_whatever_order_they_come_in(tmp_path, hashing):
-    content = noise("parts", 50_500)
+def test_parts_may_come_in_any_order_over_several_connections(tmp_path):
+    content = noise("parts", 5 * BLOCK + 500)
     (tmp_path / "source").write_bytes(content)
-    digest = manifests.sha256_of(tmp_path / "source")
-    file = manifests.File("a", len(content), digest, "", "1")
-    for seed in range(20):
+    file = manifests.File("a", len(content), digests.of_bytes(content), "", "1")
+    for seed in range(10):
         target = tmp_path / f"target{seed}"
-        arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, target, 1000, hashing)
+        arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, target, BLOCK)
         parts = list(arrival.parts)
         random.Random(seed).shuffle(parts)
-        threads = [threading.Thread(target=list, args=(map(arrival.fetch, parts[n::4]),)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(4) as connections:
+            list(connections.map(arrival.fetch, parts))
         assert arrival.whole
         assert target.read_bytes() == content
 
 
-def test_parts_that_come_in_order_are_hashed_on_the_way_and_not_read_again(tmp_path, hashing):
-    content = noise("parts", 5_500)
+def test_what_arrives_is_not_read_again(tmp_path):
+    content = noise("parts", 2 * BLOCK)
     (tmp_path / "source").write_bytes(content)
-    file = manifests.File("a", len(content), manifests.sha256_of(tmp_path / "source"), "", "1")
-    arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, Path(os.devnull), 1000, hashing)
-    for start in arrival.parts:
+    file = manifests.File("a", len(content), digests.of_bytes(content), "", "1")
+    arrival = Arrival(FileVault(), path_to_uri(tmp_path / "source"), file, Path(os.devnull), BLOCK)
+    for start in reversed(arrival.parts):
         arrival.fetch(start)
     assert arrival.whole
 
@@ -107,5 +98,5 @@ def test_parts_that_come_in_order_are_hashed_on_the_way_and_not_read_again(tmp_p
 def test_every_connection_has_several_parts_of_a_size_worth_a_round_trip(total):
     part = part_of(total)
     assert LEAST <= part <= MOST
-    assert part % (1 << 20) == 0
+    assert part % BLOCK == 0
     assert part == LEAST or total // part >= 64

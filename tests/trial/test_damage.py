@@ -9,6 +9,7 @@ import json
 import pytest
 from checkpoint_files import read, write
 
+from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
@@ -143,7 +144,7 @@ def test_whoever_changes_the_records_gets_no_file_out_of_the_folder(place, tmp_p
     with trial.save(1) as folder:
         write(folder, {"a": b"1"})
     newest = trial.latest
-    manifest = manifests.encode([manifests.File(path, 1, hashlib.sha256(b"1").hexdigest(), "", "1")])
+    manifest = manifests.encode([manifests.File(path, 1, digests.of_bytes(b"1"), "", "1")])
     place.vault.write(f"{newest.uri}/{manifests.NAME}", manifest)
     inside = manifest.decode() if where == "record" else None
     told(place, newest, manifest=inside, manifest_sha256=hashlib.sha256(manifest).hexdigest())

@@ -31,7 +31,8 @@ class File:
 
     path: str
     size: int
-    sha256: str
+    digest: str
+    """Of its bytes (``digests``)."""
     edge: str
     version: str
     """Of its object, so that a copy can be made of exactly this one."""
@@ -112,13 +113,3 @@ def edge_of(path: Path, size: int) -> str:
             stream.seek(max(EDGE, size - EDGE))
             digest.update(stream.read(EDGE))
     return digest.hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while True:
-            block = stream.read(1 << 20)
-            if not block:
-                return digest.hexdigest()
-            digest.update(block)

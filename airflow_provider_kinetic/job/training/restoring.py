@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.arrivals import Arrival, part_of
 from airflow_provider_kinetic.job.storage import ObjectDamaged, ObjectMissing
 from airflow_provider_kinetic.job.training import manifests
@@ -107,27 +106,26 @@ class Restorer:
         return None
 
     def _fetch(self, checkpoint: Checkpoint, files: Sequence[File], folder: Path) -> list[File]:
-        """Those that are not what was saved. First the parts with most behind them, which is still to be hashed."""
+        """Those that are not what was saved. Parts with most behind them come first: large files take longest."""
         size = part_of(sum(file.size for file in files))
-        with ThreadPoolExecutor(os.cpu_count(), "kinetic-hash") as hashing:
-            arriving = []
-            for file in files:
-                target = folder / file.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.unlink(missing_ok=True)
-                if file.path == METADATA and _told(checkpoint, file):
-                    target.write_bytes(description(checkpoint.step, checkpoint.metadata))
-                    continue
-                arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target, size, hashing))
-            parts = [(each, start) for each in arriving for start in each.parts]
-            parts.sort(key=lambda part: part[1] - part[0].file.size)
-            in_parallel(lambda part: part[0].fetch(part[1]), parts)
+        arriving = []
+        for file in files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            if file.path == METADATA and _told(checkpoint, file):
+                target.write_bytes(description(checkpoint.step, checkpoint.metadata))
+                continue
+            arriving.append(Arrival(self._vault, below(checkpoint.uri, file.path), file, target, size))
+        parts = [(each, start) for each in arriving for start in each.parts]
+        parts.sort(key=lambda part: part[1] - part[0].file.size)
+        in_parallel(lambda part: part[0].fetch(part[1]), parts)
         return [each.file for each in arriving if not each.whole]
 
 
 def _told(checkpoint: Checkpoint, file: File) -> bool:
     """Whether the record has all that is in its description: the smallest file would cost a round trip of its own."""
-    return hashlib.sha256(description(checkpoint.step, checkpoint.metadata)).hexdigest() == file.sha256
+    return digests.of_bytes(description(checkpoint.step, checkpoint.metadata)) == file.digest
 
 
 def _too_large(checkpoint: Checkpoint, folder: Path, error: OSError) -> OSError:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, in_parallel
 from airflow_provider_kinetic.job.training.manifests import File
@@ -70,17 +71,17 @@ class Sender:
         if same is not None:
             version = self._vault.copy(below(self._previous.uri, same.path), uri, same.version)
             if version is not None:
-                return File(path, size, same.sha256, edge, version)
+                return File(path, size, same.digest, edge, version)
         sent = self._vault.send(file, uri)
-        return File(path, size, sent.sha256, edge, sent.version)
+        return File(path, size, sent.digest, edge, sent.version)
 
     def _unchanged(self, file: Path, size: int, edge: str) -> File | None:
         """A file of the checkpoint before with the same bytes. Short ones are sent as fast as they are copied."""
         if size <= 2 * manifests.EDGE:
             return None
         like = [each for each in self._previous.files if each.size == size and each.edge == edge]
-        digest = manifests.sha256_of(file) if like else ""
-        return next((each for each in like if each.sha256 == digest), None)
+        digest = digests.of_file(file) if like else ""
+        return next((each for each in like if each.digest == digest), None)
 
 
 def _files_of(vault: Vault, find: Callable[[], Checkpoint | None]) -> Folder:

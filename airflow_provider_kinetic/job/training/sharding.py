@@ -208,7 +208,7 @@ def merged_files(parts: Iterable[Part]) -> list[File]:
     files: dict[str, File] = {}
     for file in (file for part in parts for file in part.files):
         known = files.setdefault(file.path, file)
-        if (known.size, known.sha256) != (file.size, file.sha256):
+        if (known.size, known.digest) != (file.size, file.digest):
             raise ValueError(
                 f"{file.path!r} of process {known.host} is not that of process {file.host}: nothing is saved. "
                 "Give files of each process names of its own, or save equal ones."
