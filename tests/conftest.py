@@ -56,10 +56,10 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(autouse=True)
 def masks_end_with_their_test() -> Iterator[None]:
     """What a task masks, it masks for its process, which here is that of all tests: each would slow the next down."""
+    import masks
+
     yield
-    for name in ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker"):
-        if name in sys.modules:
-            sys.modules[name].reset_secrets_masker()
+    masks.forget()
 
 
 # A timing is a benchmark, not a test: a machine that pauses must not fail a property.

@@ -36,6 +36,7 @@ ENV_TERMINATION_LOG = "KINETIC_TERMINATION_LOG"
 ENV_RESULT_FORMAT = "KINETIC_RESULT_FORMAT"  # "pickle" (default) or "json"
 ENV_MAX_PREEMPTIONS = "KINETIC_MAX_PREEMPTIONS"
 ENV_STOP_GRACE = "KINETIC_STOP_GRACE"  # seconds between SIGTERM and SIGKILL
+ENV_MASKED = "KINETIC_MASKED"  # names of variables whose values the job's log must not show, with spaces between
 ENV_STALL_TIMEOUT = "KINETIC_STALL_TIMEOUT"  # seconds without progress after which a function is ended
 ENV_PULSE = "KINETIC_PULSE"  # set by the runner: this file is touched whenever the function got on
 ENV_STOP_FILE = "KINETIC_STOP_FILE"  # set by the runner: this file exists from the moment a stop was asked for

@@ -1,13 +1,15 @@
-"""Error texts are kept for good and shown to many; values of secret variables are taken out first.
+"""Logs and error texts are kept for good and shown to many; values of secret variables are taken out first.
 
-A variable counts as secret by its name, by the rule that also warns at capture (``contract`` 6.4); in an address of a
-package or an index whatever logs in is.
+A variable counts as secret if the task says so (``protocol.ENV_MASKED``), in an error text also by its name, by the
+rule that also warns at capture (``contract`` 6.4); in an address of a package or an index whatever logs in is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from airflow_provider_kinetic.job import protocol
 
 MASK = "***"
 SHORTEST = 6
@@ -25,12 +27,23 @@ def looks_secret(name: str) -> bool:
     return any(word in lowered for word in SECRET_WORDS)
 
 
+def named_values(environ: Mapping[str, str]) -> list[str]:
+    """Of the variables that the task calls secret."""
+    return _hidden(environ.get(name, "") for name in environ.get(protocol.ENV_MASKED, "").split())
+
+
 def redact(text: str, environ: Mapping[str, str]) -> str:
-    """``text`` without the values of variables whose names say that they are secret."""
-    values = {value for name, value in environ.items() if len(value) >= SHORTEST and looks_secret(name)}
-    for value in sorted(values, key=len, reverse=True):
+    """``text`` without the values of secret variables, also of those that only their names tell."""
+    told = (value for name, value in environ.items() if looks_secret(name))
+    for value in _hidden([*named_values(environ), *told]):
         text = text.replace(value, MASK)
     return text
+
+
+def _hidden(values: Iterable[str]) -> list[str]:
+    """What is to be replaced, the longest first: also the single lines of a key, which are printed one by one."""
+    pieces = {piece for value in values for piece in (value, *value.splitlines()) if len(piece) >= SHORTEST}
+    return sorted(pieces, key=len, reverse=True)
 
 
 def passwords_in(text: str) -> set[str]:

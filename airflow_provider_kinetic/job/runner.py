@@ -25,6 +25,7 @@ from airflow_provider_kinetic.job.delivery import adopt, deliver
 from airflow_provider_kinetic.job.logs import LAST_FLUSH, ChunkNames, LogShipper
 from airflow_provider_kinetic.job.outcome import Outcome, describe
 from airflow_provider_kinetic.job.phases import Progress
+from airflow_provider_kinetic.job.redaction import named_values
 from airflow_provider_kinetic.job.report import BUDGET_SPENT, FAILURE, PREEMPTED, Report
 from airflow_provider_kinetic.job.request import Request
 from airflow_provider_kinetic.job.stall import StallWatch, show_on_request
@@ -238,7 +239,7 @@ def _shipper(start: Start) -> LogShipper | None:
     if start.records is None or not start.attempt.number:
         return None
     names = ChunkNames(start.records.layout, start.request.job_id, start.attempt.number)
-    shipper = LogShipper(start.records.storage, names)
+    shipper = LogShipper(start.records.storage, names, named_values(os.environ))
     shipper.start()
     return shipper
 

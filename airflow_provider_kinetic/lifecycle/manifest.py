@@ -118,8 +118,15 @@ def _environment(target: Target, work: Work, handle: JobHandle) -> dict[str, str
         protocol.ENV_RUN_ID: identity.run_id,
         protocol.ENV_MAP_INDEX: str(identity.map_index),
         protocol.ENV_TRIAL: _trial(work),
+        **_masked(work),
         **({protocol.ENV_RESTORE_FROM: work.resume.restore_from} if work.resume.restore_from else {}),
     }
+
+
+def _masked(work: Work) -> dict[str, str]:
+    """Names are no secrets, and stand in the manifest anyway or in the Secret's keys."""
+    names = sorted({*work.secrets, *work.spec.secret_env})
+    return {protocol.ENV_MASKED: " ".join(names)} if names else {}
 
 
 def _trial(work: Work) -> str:

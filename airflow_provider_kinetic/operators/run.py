@@ -82,6 +82,14 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
         submitted = self.submit(context, defers=self.deferrable)
         return self.follow(context, submitted.handle, submitted.status, submitted.pending)
 
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **rest: Any) -> Any:
+        """As in the worker that submitted it: what the job has left is told and shown without its secrets."""
+        try:
+            self._environment(context)
+        except Exception as error:
+            self.log.warning("The task's secrets could not be rendered, and are not masked here: %s", error)
+        return super().execute_complete(context, event, **rest)
+
     def cancels(self, handle: JobHandle) -> bool:  # noqa: ARG002 (the job is the one of this task)
         return self.job_id is None if self.cancel_on_kill is None else self.cancel_on_kill
 

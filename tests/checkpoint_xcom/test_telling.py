@@ -180,9 +180,9 @@ def test_a_trial_that_cannot_be_read_does_not_undo_a_result(train, monkeypatch):
     assert any("could not be told: no answer within 0 s" in line for line in result.log)
 
 
-@pytest.mark.faults
-def test_a_known_secret_is_masked(train):
-    result = train(secrets={"TOKEN": "s3cret-of-mine"})
+@pytest.mark.parametrize("deferrable", [IN_THE_WORKER, pytest.param(True, id="deferred")])
+def test_a_known_secret_is_masked(train, deferrable):
+    result = train(secrets={"TOKEN": "s3cret-of-mine"}, deferrable=deferrable)
 
     assert result.value == 3
     assert result.xcoms["kinetic_checkpoint"].metadata["token"] == "***"

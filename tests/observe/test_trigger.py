@@ -58,6 +58,18 @@ def test_what_is_stored_of_a_deferral_holds_no_secret(defer):
     assert "swordfish" not in stored
 
 
+def test_what_a_job_prints_of_its_secrets_is_masked_where_nobody_knows_them(defer):
+    source = "def f():\n    at_the_gate('{gate}')\n    print('to', os.environ['DATABASE'])"
+    deferred = defer(source, secrets={"DATABASE": "postgres://me:pw@host"})
+    deferred.shop.open_gate()
+
+    _, log = deferred.watch()
+
+    shown = "\n".join(log)
+    assert "to ***" in shown
+    assert "pw@host" not in shown
+
+
 # The event.
 
 

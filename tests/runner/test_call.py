@@ -261,14 +261,17 @@ def test_result_that_cannot_be_stored(job):
     assert job.record("attempts/0001.end.json")["state"] == "FAILED"
 
 
-def test_secrets_are_not_recorded(job):
-    def fail():
+@pytest.mark.parametrize("name", ["API_TOKEN", "DATABASE"])
+def test_secrets_are_not_recorded(job, name):
+    """Whether their names tell, or the task."""
+
+    def fail(name):
         import os
 
-        raise ValueError("refused: " + os.environ["API_TOKEN"])
+        raise ValueError("refused: " + os.environ[name])
 
-    job.environ["API_TOKEN"] = "abc-very-secret"
-    ended = job.call(fail).run()
+    job.environ |= {name: "abc-very-secret", "KINETIC_MASKED": "DATABASE"}
+    ended = job.call(fail, name).run()
     end = job.record("attempts/0001.end.json")
     assert end["error"] == {"type": "ValueError", "text": "refused: ***"}
     assert "abc-very-secret" not in str(end) + str(ended.termination)

@@ -60,6 +60,25 @@ def test_output_appears_while_the_job_runs(job):
     assert job.end(process).code == 0
 
 
+KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n-----END KEY-----"
+
+
+def test_values_that_the_task_calls_secret_are_not_kept(job):
+    def talk():
+        print("to", os.environ["DATABASE"])
+        print("".join(f"> {line}\n" for line in os.environ["SIGNED_WITH"].splitlines()))
+        os.write(1, os.environ["DATABASE"].encode() + b" once more\n" + os.fsencode(os.environ["ODD"]) + b"\n")
+        print("small", os.environ["SHORT"], os.environ["TOKENIZER"])
+
+    job.environ |= {"DATABASE": "postgres://me:pw@host", "SIGNED_WITH": KEY, "ODD": "naïve \N{KEY}", "SHORT": "ab"}
+    job.environ |= {"TOKENIZER": "sentencepiece", "KINETIC_MASKED": "DATABASE MISSING ODD SHORT SIGNED_WITH"}
+    job.call(talk).run()
+    assert job.log().splitlines() == [
+        *("to ***", "> ***", "> ***", "> ***", "", "*** once more", "***"),
+        "small ab sentencepiece",
+    ]
+
+
 def test_processes_left_behind_do_not_hold_the_job(job):
     def leave():
         subprocess.Popen(["/bin/sleep", "8"])

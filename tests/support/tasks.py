@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import masks
 import psutil
 import structlog
 from airflow.executors.workloads.task import TaskInstanceDTO
@@ -75,6 +76,7 @@ def run(task: Any, db: Installation, *, run_id: str = "run_1", map_index: int = 
 def work(task: Any, db: Installation, key: TaskKey, *, api: ExecutionApi | None = None) -> TaskRunResult:
     """One leg on a worker: from the start, or from the resume of a deferred task, to whatever comes next."""
     dto = _dto(db, key)
+    masks.forget()
     sigterm = signal.getsignal(signal.SIGTERM)
     try:
         outcome = InProcessTestSupervisor.start(what=dto, task=task, client=client(api or ExecutionApi(db)))
