@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,7 @@ def deliver(outcome: Outcome, request: Request, folder: Path, progress: Progress
     if outcome.success and request.host_index > 0:
         return Report(SUCCESS, phases.EXECUTE, protocol.EXIT_OK)
     progress.enter(phases.SERIALIZATION)
+    outcome = outcome.redacted(os.environ)
     outcome, text = _as_json(outcome) if _wants_json(request) else (outcome, b"")
     path = folder / protocol.RESULT
     outcome, facts = _write(outcome, request.host_index, path, dump)
@@ -102,7 +104,7 @@ def _as_json(outcome: Outcome) -> tuple[Outcome, bytes]:
     try:
         return outcome, _json_text(outcome)
     except (TypeError, ValueError, RecursionError) as error:
-        fallback = outcome.unserializable(error, 'JSON, which result_format="json" asks for')
+        fallback = outcome.unserializable(error, 'JSON, which result_format="json" asks for').redacted(os.environ)
         return fallback, _json_text(fallback)
 
 
@@ -133,7 +135,7 @@ def _write(outcome: Outcome, host_index: int, path: Path, dump: Dump) -> tuple[O
             _check(outcome.exception, path, dump)
         return outcome, _pickle(outcome, host_index, path, dump)
     except Exception as error:
-        fallback = outcome.unserializable(error, "a pickle")
+        fallback = outcome.unserializable(error, "a pickle").redacted(os.environ)
         return fallback, _pickle(fallback, host_index, path, pickle.dump)
 
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.redaction import MASK
 from airflow_provider_kinetic.job.storage import ObjectExists, Storage
 
 INTERVAL = 2.0
@@ -70,15 +68,11 @@ class Backlog:
 
 
 class LogShipper:
-    """Takes bytes at any speed and stores them from a thread of its own. Start it after the last fork.
+    """Takes bytes at any speed and stores them from a thread of its own. Start it after the last fork."""
 
-    :param hidden: what is not stored wherever it is printed, the longest first.
-    """
-
-    def __init__(self, storage: Storage, names: ChunkNames, hidden: Iterable[str] = ()) -> None:
+    def __init__(self, storage: Storage, names: ChunkNames) -> None:
         self.storage = storage
         self.names = names
-        self.hidden = [text.encode("utf-8", "surrogateescape") for text in hidden]
         self.backlog = Backlog()
         self.sequence = 1
         self.unsent = b""
@@ -127,20 +121,14 @@ class LogShipper:
         while True:
             if not self.unsent:
                 with self.lock:
-                    taken = self.backlog.take(partial=partial)
-                    self.held_back = not taken and bool(self.backlog.data)
-                self.unsent = self._masked(taken)
+                    self.unsent = self.backlog.take(partial=partial)
+                    self.held_back = not self.unsent and bool(self.backlog.data)
             if not self.unsent:
                 return True
             if not self._store(self.unsent):
                 return False
             self.unsent = b""
             self.sequence += 1
-
-    def _masked(self, data: bytes) -> bytes:
-        for text in self.hidden:
-            data = data.replace(text, MASK.encode())
-        return data
 
     def _store(self, data: bytes) -> bool:
         try:

@@ -5,13 +5,15 @@ Errors of our own are builtins: whoever reads a result may not have this package
 
 from __future__ import annotations
 
+import contextlib
 import traceback as tracebacks
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_kinetic.job import phases
 from airflow_provider_kinetic.job.plain import plain
+from airflow_provider_kinetic.job.redaction import redact
 from airflow_provider_kinetic.model.errors import KineticError
 
 REPR_LIMIT = 20_000
@@ -78,6 +80,17 @@ class Outcome:
             result_repr=_repr(value),
         )
 
+    def redacted(self, environ: Mapping[str, str]) -> Outcome:
+        """Without the values of secret variables: whoever opens a result may not know them."""
+        if self.exception is not None:
+            _redact_arguments(self.exception, environ)
+        return replace(
+            self,
+            traceback=self.traceback and redact(self.traceback, environ),
+            result_repr=self.result_repr and redact(self.result_repr, environ),
+            own=self.own and {name: _redacted(value, environ) for name, value in self.own.items()},
+        )
+
     def payload(self, host_index: int) -> dict[str, Any]:
         """Key order matters: ``success`` comes first, see :mod:`~airflow_provider_kinetic.job.delivery`."""
         content: dict[str, Any] = {
@@ -110,6 +123,22 @@ class Outcome:
 def describe(error: object) -> str:
     """``TypeError: text``."""
     return f"{_name(type(error))}: {_text(error)}"
+
+
+def _redact_arguments(error: BaseException, environ: Mapping[str, str]) -> None:
+    """In place: what an exception says is made of its arguments, and no other type would be caught as it was."""
+    arguments = tuple(_redacted(each, environ) for each in error.args)
+    if any(new is not old for new, old in zip(arguments, error.args)):
+        with contextlib.suppress(Exception):
+            error.args = arguments
+
+
+def _redacted(value: Any, environ: Mapping[str, str]) -> Any:
+    """The very same where nothing is hidden."""
+    if not isinstance(value, str):
+        return value
+    text = redact(value, environ)
+    return value if text == value else text
 
 
 def _skip(error: BaseException) -> Any:

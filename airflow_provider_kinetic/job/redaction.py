@@ -6,6 +6,7 @@ rule that also warns at capture (``contract`` 6.4); in an address of a package o
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 
@@ -14,6 +15,9 @@ from airflow_provider_kinetic.job import protocol
 MASK = "***"
 SHORTEST = 6
 """Shorter values would blot out ordinary words."""
+
+LINES = 100
+"""Of one value; a longer one is a bundle of certificates, no key."""
 
 SECRET_WORDS = ("token", "secret", "key", "password", "credential")
 
@@ -32,18 +36,25 @@ def named_values(environ: Mapping[str, str]) -> list[str]:
     return _hidden(environ.get(name, "") for name in environ.get(protocol.ENV_MASKED, "").split())
 
 
+def is_number(value: str) -> bool:
+    """Then a name that looks secret means something else: ``MAX_TOKENS=4096``."""
+    return value.strip().replace(".", "", 1).isdecimal()
+
+
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """``text`` without the values of secret variables, also of those that only their names tell."""
-    told = (value for name, value in environ.items() if looks_secret(name))
+    told = (value for name, value in environ.items() if looks_secret(name) and not is_number(value))
     for value in _hidden([*named_values(environ), *told]):
         text = text.replace(value, MASK)
     return text
 
 
 def _hidden(values: Iterable[str]) -> list[str]:
-    """What is to be replaced, the longest first: also the single lines of a key, which are printed one by one."""
-    pieces = {piece for value in values for piece in (value, *value.splitlines()) if len(piece) >= SHORTEST}
-    return sorted(pieces, key=len, reverse=True)
+    """What is to be replaced, the longest first: single lines, as those of a key are printed, and also as they stand
+    in JSON or a ``repr``."""
+    lines = {line.strip() for value in values for line in value.splitlines()[:LINES]}
+    pieces = {piece for line in lines for piece in (line, json.dumps(line)[1:-1], repr(line)[1:-1])}
+    return sorted((piece for piece in pieces if len(piece) >= SHORTEST), key=len, reverse=True)
 
 
 def passwords_in(text: str) -> set[str]:

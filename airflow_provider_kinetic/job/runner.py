@@ -23,6 +23,7 @@ from pathlib import Path
 from airflow_provider_kinetic.job import execution, links, phases, protocol, workspace
 from airflow_provider_kinetic.job.delivery import adopt, deliver
 from airflow_provider_kinetic.job.logs import LAST_FLUSH, ChunkNames, LogShipper
+from airflow_provider_kinetic.job.masking import Masking
 from airflow_provider_kinetic.job.outcome import Outcome, describe
 from airflow_provider_kinetic.job.phases import Progress
 from airflow_provider_kinetic.job.redaction import named_values
@@ -170,12 +171,15 @@ def die_with(parent: int) -> None:
 
 def _supervise(start: Start, pid: int, output: int) -> int:
     shipper = _shipper(start)
-    mirror = Mirror()
+    mirror, masking = Mirror(), Masking(named_values(os.environ))
 
-    def pass_on(data: bytes) -> None:
+    def keep(data: bytes) -> None:
         mirror.write(data)
         if shipper is not None:
             shipper.feed(data)
+
+    def pass_on(data: bytes) -> None:
+        keep(masking.feed(data))
 
     stall = _stall_watch(start)
 
@@ -189,6 +193,7 @@ def _supervise(start: Start, pid: int, output: int) -> int:
         threading.Thread(target=_notice, args=(start, stalled), daemon=True).start()
 
     ending = Supervisor(start.signals, start.stop, pass_on, stopping, stall).watch(pid, output)
+    keep(masking.end())
     rest = threading.Thread(target=_send_rest, args=(start, 2), daemon=True)
     rest.start()
     rest.join(start.stop.left(LAST_FLUSH))
@@ -239,7 +244,7 @@ def _shipper(start: Start) -> LogShipper | None:
     if start.records is None or not start.attempt.number:
         return None
     names = ChunkNames(start.records.layout, start.request.job_id, start.attempt.number)
-    shipper = LogShipper(start.records.storage, names, named_values(os.environ))
+    shipper = LogShipper(start.records.storage, names)
     shipper.start()
     return shipper
 

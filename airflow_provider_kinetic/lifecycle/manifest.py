@@ -125,7 +125,7 @@ def _environment(target: Target, work: Work, handle: JobHandle) -> dict[str, str
 
 def _masked(work: Work) -> dict[str, str]:
     """Names are no secrets, and stand in the manifest anyway or in the Secret's keys."""
-    names = sorted({*work.secrets, *work.spec.secret_env})
+    names = sorted({*work.secrets, *work.spec.secret_env}.difference(work.shown))
     return {protocol.ENV_MASKED: " ".join(names)} if names else {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ class Work:
     resume: Resume = field(default_factory=Resume)
     arguments: Arguments = field(default_factory=Arguments)
     """For the trial's records."""
+    shown: Collection[str] = ()
+    """Names of secrets whose values may stand in the job's log."""
 
     @property
     def experiment(self) -> str:

@@ -269,7 +269,7 @@ class KineticJobOperator(ImageWaiter):
 
         super()._do_render_template_fields(*args, **kwargs)
         if isinstance(self.env_vars, Mapping):
-            _mask(split(self.env_vars).secret)
+            _mask(split(_texts(self.env_vars)).masked)
 
     def announce(self, context: Context, handle: JobHandle) -> None:
         """Push the XComs and links of a job."""
@@ -295,6 +295,7 @@ class KineticJobOperator(ImageWaiter):
             output_dir=self.output_dir,
             resume=resume_of(self, context, with_index=not self._names_its_index),
             arguments=Arguments.of(function, args, kwargs, omit=injected),
+            shown=[name for name in environment.secret if name not in environment.masked],
         )
 
     def _environment(self, context: Context) -> Captured:
@@ -306,8 +307,9 @@ class KineticJobOperator(ImageWaiter):
         named = _texts(self.render_template(dict(self.secrets or {}), context))
         secret = {**captured.secret, **given.secret, **named}
         plain = {name: value for name, value in {**captured.plain, **given.plain}.items() if name not in secret}
-        _mask(secret)
-        return Captured(plain, secret)
+        variables = Captured(plain, secret, frozenset(named))
+        _mask(variables.masked)
+        return variables
 
     def _function(self) -> Callable[..., Any]:
         function = getattr(self, "python_callable", None)

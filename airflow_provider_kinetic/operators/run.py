@@ -85,7 +85,8 @@ class KineticRunOperator(JobFollower, KineticJobOperator):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **rest: Any) -> Any:
         """As in the worker that submitted it: what the job has left is told and shown without its secrets."""
         try:
-            self._environment(context)
+            if self.job_id is None:
+                self._environment(context)
         except Exception as error:
             self.log.warning("The task's secrets could not be rendered, and are not masked here: %s", error)
         return super().execute_complete(context, event, **rest)

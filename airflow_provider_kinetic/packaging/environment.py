@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from airflow_provider_kinetic.job.redaction import looks_secret
+from airflow_provider_kinetic.job.redaction import is_number, looks_secret
 
 NEVER_BY_WILDCARD = frozenset(
     {
@@ -42,6 +42,13 @@ class Captured:
 
     plain: dict[str, str] = field(default_factory=dict)
     secret: dict[str, str] = field(default_factory=dict)
+    named: frozenset[str] = frozenset()
+    """Secrets that the user calls so; of the others only the names look so."""
+
+    @property
+    def masked(self) -> dict[str, str]:
+        """Secrets that no log shows. A number is none for its name alone."""
+        return {name: value for name, value in self.secret.items() if name in self.named or not is_number(value)}
 
 
 def split(env: Mapping[str, str]) -> Captured:

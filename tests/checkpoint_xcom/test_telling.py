@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import tasks
+from installation import TaskKey
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.job.storage import uri_to_path
@@ -187,6 +189,24 @@ def test_a_known_secret_is_masked(train, deferrable):
     assert result.value == 3
     assert result.xcoms["kinetic_checkpoint"].metadata["token"] == "***"
     assert "s3cret" not in "\n".join(result.log)
+
+
+@pytest.mark.faults
+def test_secrets_that_cannot_be_rendered_any_more_do_not_lose_the_result(shop, training):
+    secrets = {"TOKEN": "{{ var.value.token }}"}
+    shop.db.variables["token"] = "s3cret-of-mine"
+    task = shop.job(training, secrets=secrets, deferrable=True)
+    key = TaskKey("shop", "job", "run_1")
+    shop.db.queue(key, max_tries=0, operator=task.task_type)
+    tasks.work(task, shop.db, key)
+    tasks.watch(shop.db, key)
+    del shop.db.variables["token"]
+
+    with tasks.captured_log() as log:
+        outcome = tasks.work(shop.load("job"), shop.db, key)
+
+    assert (outcome.state, outcome.error) == ("success", None)
+    assert "could not be rendered" in "\n".join(log)
 
 
 STAGES = (

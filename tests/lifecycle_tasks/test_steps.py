@@ -263,3 +263,25 @@ def test_what_the_job_wrote_survives(shop, steps):
 
     assert shop.ports.store.read(f"{handle.output_dir}/model") == b"weights"
     assert "hello" in "".join(shop.ports.store.read(i.uri).decode() for i in shop.ports.store.list(handle.logs))
+
+
+@pytest.mark.parametrize(
+    "last", ["raise ValueError('no user at ' + os.environ['DATABASE'])", "time.sleep(0.3); os.kill(os.getppid(), 9)"]
+)
+def test_tasks_that_know_no_secret_show_none_of_a_job_that_failed(shop, last):
+    """Also where it was killed before anything of its log was stored."""
+    source = STEPS.replace("{body}", "os.write(1, b'to ' + os.environb[b'DATABASE'] + b'\\n'); " + last)
+    secrets = "python_callable=f, secrets={'DATABASE': 'postgres://me:pw@host'}"
+    shop.monkeypatch.setenv("AIRFLOW__KINETIC__MAX_PREEMPTIONS", "0")
+    shop.write(source.replace("{deferrable}", "True").replace("python_callable=f", secrets))
+    shop.open_gate()
+    assert shop.run("submit").state == "success"
+
+    for task_id in ("wait", "collect"):
+        result = shop.run(task_id)
+        told = [*result.log, str(result.error), str(result.error.__cause__), str(result.xcoms)]
+        assert result.state != "success"
+        assert "***" in "\n".join(told)
+        assert "me:pw" not in "\n".join(told)
+    kept = [path for path in shop.platform.rglob("*") if path.is_file() and path.name != "secrets.json"]
+    assert not [path for path in kept if b"me:pw" in path.read_bytes()]

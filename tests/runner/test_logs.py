@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.logs import Backlog, ChunkNames, LogShipper
@@ -72,11 +75,40 @@ def test_values_that_the_task_calls_secret_are_not_kept(job):
 
     job.environ |= {"DATABASE": "postgres://me:pw@host", "SIGNED_WITH": KEY, "ODD": "naïve \N{KEY}", "SHORT": "ab"}
     job.environ |= {"TOKENIZER": "sentencepiece", "KINETIC_MASKED": "DATABASE MISSING ODD SHORT SIGNED_WITH"}
-    job.call(talk).run()
+    ended = job.call(talk).run()
     assert job.log().splitlines() == [
         *("to ***", "> ***", "> ***", "> ***", "", "*** once more", "***"),
         "small ab sentencepiece",
     ]
+    assert ended.output == job.log()
+
+
+@pytest.mark.parametrize("result_format", ["pickle", "json"])
+def test_an_exception_travels_without_secrets(job, result_format):
+    def fail():
+        raise KeyError("no user at " + os.environ["DATABASE"], 7)
+
+    job.environ |= {"DATABASE": "postgres://me:pw@host", "KINETIC_MASKED": "DATABASE"}
+    job.environ |= {"KINETIC_RESULT_FORMAT": result_format}
+    ended = job.call(fail).run()
+    result = job.result()
+    assert result["exception"].args == ("no user at ***", 7)
+    assert "no user at ***" in result["traceback"]
+    assert not any(b"me:pw" in path.read_bytes() for path in job.folder.rglob("*") if path.is_file())
+    assert "me:pw" not in ended.output
+
+
+def test_a_value_that_cannot_be_written_is_told_without_secrets(job):
+    def fail():
+        class Local(threading.local):
+            def __repr__(self):
+                return os.environ["DATABASE"]
+
+        return Local()
+
+    job.environ |= {"DATABASE": "postgres://me:pw@host", "KINETIC_MASKED": "DATABASE"}
+    job.call(fail).run()
+    assert job.result()["result_repr"] == "***"
 
 
 def test_processes_left_behind_do_not_hold_the_job(job):

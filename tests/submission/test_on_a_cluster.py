@@ -46,7 +46,8 @@ def test_what_a_task_asks_for_is_in_its_job(cloud_shop):
         priority_class="high",
         queue_name="research",
         service_account="trainer",
-        env_vars={"XLA_FLAGS": "--fast=$HOME"},
+        env_vars={"XLA_FLAGS": "--fast=$HOME", "MAX_TOKENS": "4096", "API_TOKEN": "s3cret-of-mine"},
+        secrets={"DATABASE": "postgres://me:pw@host"},
         secret_env={"HUB": "hub/token"},
         pod_override={"spec": {"hostNetwork": True}},
         startup_timeout=60,
@@ -70,6 +71,7 @@ def test_what_a_task_asks_for_is_in_its_job(cloud_shop):
     assert (job["spec"]["suspend"], job["spec"]["activeDeadlineSeconds"]) == (True, 760)
     assert pod["terminationGracePeriodSeconds"] == 8
     assert env["XLA_FLAGS"] == "--fast=$$HOME"
+    assert env["KINETIC_MASKED"] == "API_TOKEN DATABASE HUB"
     assert env["HUB"] == {"secretKeyRef": {"name": "hub", "key": "token"}}
     assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
 

@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_kinetic.job import protocol
-
 if TYPE_CHECKING:
     from airflow_provider_kinetic.job.storage import Storage
     from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
 
 NAME = "manifest.json"
+VERSION = 2
+"""1 had digests made from front to back."""
 EDGE = 64 << 10
 """Bytes at either end of a file that tell most changes without reading the rest."""
 
@@ -42,14 +42,14 @@ class File:
 def encode(files: Iterable[File]) -> bytes:
     """Equal files give equal bytes."""
     listed = [asdict(file) for file in sorted(files, key=lambda file: file.path)]
-    return json.dumps({"v": protocol.VERSION, "files": listed}, sort_keys=True).encode()
+    return json.dumps({"v": VERSION, "files": listed}, sort_keys=True).encode()
 
 
 def decode(data: bytes) -> list[File]:
     """:raises ValueError: not a manifest, of a newer version, or with a path that leaves the folder."""
     try:
         parsed = json.loads(data)
-        if parsed["v"] != protocol.VERSION:
+        if parsed["v"] != VERSION:
             raise ValueError(f"version {parsed['v']!r} is not known")
         files = [File(**{name: each[name] for name in File.__dataclass_fields__}) for each in parsed["files"]]
         check([file.path for file in files])
