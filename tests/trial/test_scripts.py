@@ -31,6 +31,8 @@ for step in range(start + 1, start + 400):
     t.exit_if_stopping()
 """
 
+OPENED = "import os, sys, threading\nfrom airflow_provider_kinetic import job\njob.trial().log({'a': 1}, step=1)\n"
+
 
 @pytest.fixture
 def script(tmp_path):
@@ -110,16 +112,58 @@ def test_a_process_that_was_forked_off_ends_by_a_signal(script):
     assert process.communicate(timeout=100)[0] == b"15\n"
 
 
-@pytest.mark.parametrize(("ending", "state"), [("", "COMPLETED"), ("raise ValueError('no')", "FAILED")])
-def test_the_end_of_a_script_that_does_not_close_is_written_down(script, tmp_path, ending, state):
-    process = script(
-        f"from airflow_provider_kinetic import job\nt = job.trial()\nt.log({{'a': 1}}, step=1)\n{ending}\n"
-    )
+@pytest.mark.parametrize(
+    ("ending", "state", "error"),
+    [
+        ("", "COMPLETED", None),
+        ("sys.exit()", "COMPLETED", None),
+        ("sys.exit(0)", "COMPLETED", None),
+        ("sys.exit('disk full, giving up')", "FAILED", {"type": "SystemExit", "text": "disk full, giving up"}),
+        ("sys.exit(3)", "FAILED", {"type": "SystemExit", "text": "3"}),
+        ("raise ValueError('no')", "FAILED", {"type": "ValueError", "text": "no"}),
+        ("try: sys.exit(3)\nexcept SystemExit: pass", "COMPLETED", None),
+        ("try: sys.exit(0)\nfinally: raise ValueError('no')", "FAILED", {"type": "ValueError", "text": "no"}),
+        ("def main(): raise ValueError('no')\nmain()", "FAILED", {"type": "ValueError", "text": "no"}),
+        ("threading.Thread(target=sys.exit, args=(3,)).start()", "COMPLETED", None),
+        (
+            "import argparse; argparse.ArgumentParser().parse_args(['--no'])",
+            "FAILED",
+            {"type": "SystemExit", "text": "2"},
+        ),
+    ],
+)
+def test_the_end_of_a_script_that_does_not_close_is_written_down(script, tmp_path, ending, state, error):
+    process = script(f"{OPENED}{ending}\n")
     _, errors = process.communicate(timeout=100)
     assert (process.returncode == 0) is (state == "COMPLETED"), errors
     end = record(tmp_path, "attempts/0001.end.json")
-    assert end["state"] == state
-    assert bool(end["error"]) is (state == "FAILED")
+    assert (end["state"], end["error"]) == (state, error)
+
+
+@pytest.mark.parametrize("ending", ["raise SystemExit(3)", "raise SystemExit('giving up')", "os._exit(1)"])
+def test_of_an_end_that_nobody_can_know_nothing_is_said(script, tmp_path, ending):
+    process = script(f"{OPENED}{ending}\n")
+    process.communicate(timeout=100)
+    assert process.returncode in (1, 3)
+    assert [path.name for path in (tmp_path / "kinetic-output/.kinetic/attempts").iterdir()] == ["0001.json"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [("sys.exit('giving up')", "FAILED"), ("raise SystemExit(3)", "FAILED"), ("raise SystemExit(0)", "COMPLETED")],
+)
+def test_who_uses_with_is_always_known(script, tmp_path, ending, state):
+    script(f"import sys\nfrom airflow_provider_kinetic import job\nwith job.trial(): {ending}").communicate(timeout=100)
+    assert record(tmp_path, "attempts/0001.end.json")["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"), [("", "COMPLETED"), ("sys.exit(0)", "COMPLETED"), ("sys.exit(3)", "FAILED")]
+)
+def test_the_end_of_a_module_that_runs_as_a_script_is_written_down(script, tmp_path, ending, state):
+    (tmp_path / "training.py").write_text(f"{OPENED}{ending}\n")
+    script("import runpy; runpy.run_path('training.py', run_name='__main__')").communicate(timeout=100)
+    assert record(tmp_path, "attempts/0001.end.json")["state"] == state
 
 
 def test_what_is_on_its_way_when_a_script_ends_is_saved(script, tmp_path):

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import math
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.stall import Pulse
 from airflow_provider_kinetic.job.training.attempts import Attempt, Records
 from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, numbered
+from airflow_provider_kinetic.job.training.ending import UNKNOWN, Ending
 from airflow_provider_kinetic.job.training.facts import Facts, facts_of
 from airflow_provider_kinetic.job.training.heartbeat import Heartbeat
 from airflow_provider_kinetic.job.training.hosts import ALONE, Group, Host, find_host
@@ -94,9 +94,10 @@ class Start:
             self.end(_report(error))
             raise
 
-    def end(self, report: Report) -> None:
-        """A record that cannot be written is a warning: the training is worth more, or has ended by another error."""
-        if self.records is not None:
+    def end(self, report: Report | None) -> None:
+        """Without a report nobody knows. A record that cannot be written is a warning: the training is worth more, or
+        has ended by another error."""
+        if self.records is not None and report is not None:
             try:
                 self.records.end(self.attempt, report)
             except Exception as error:
@@ -245,7 +246,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         if self.closed or os.getpid() != self._pid:
             return
         self.closed = True
-        if error is None and (self._left or self._fence.fallen):
+        if error in (None, UNKNOWN) and (self._left or self._fence.fallen):
             error = Preempted()
         try:
             self._notice.ignore()
@@ -276,6 +277,8 @@ DEAF = (
 )
 
 _open: dict[str, Trial] = {}
+_endings: list[Ending] = []
+"""Of this process, once it has a trial."""
 _lock = threading.Lock()
 
 
@@ -305,6 +308,8 @@ def trial(
     """
     output_dir = as_uri(dir or os.environ.get(protocol.ENV_OUTPUT_DIR) or FOLDER)
     with _lock:
+        if not _endings:
+            _endings.append(Ending())
         found = _open.get(output_dir)
         if found is None or found.closed:
             former, found = found, Trial(output_dir, keep or Keep(), host=find_host(process, processes))
@@ -328,7 +333,9 @@ def close_all(error: BaseException | None = None) -> None:
         raise Preempted(advice="Another attempt continues from the last checkpoint.")
 
 
-def _report(error: BaseException | None) -> Report:
+def _report(error: BaseException | None) -> Report | None:
+    if error is UNKNOWN:
+        return None
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return Report(SUCCESS, phases.EXECUTE, protocol.EXIT_OK)
     if isinstance(error, (Preempted, KeyboardInterrupt)):
@@ -339,6 +346,6 @@ def _report(error: BaseException | None) -> Report:
 
 @atexit.register
 def _at_exit() -> None:
-    """Of scripts that do not close: an exception that ended the interpreter is still known."""
+    """Of scripts that do not close."""
     with contextlib.suppress(Preempted):
-        close_all(getattr(sys, "last_value", None))
+        close_all(*(ending.error() for ending in _endings))
