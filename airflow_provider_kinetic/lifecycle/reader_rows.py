@@ -15,6 +15,7 @@ from airflow_provider_kinetic.stores.vault import StoreVault
 
 _START = re.compile(r"(\d+)\.json")
 _SEGMENT = re.compile(r"a(\d+)-p0/.+\.jsonl")
+_CURSOR = re.compile(r"(\d+):(\d+):(-?\d+):(.*)")
 
 
 class Tail(NamedTuple):
@@ -25,7 +26,8 @@ class Tail(NamedTuple):
     cursor: str
     """For the next time, with any reader of the trial."""
     fresh: bool
-    """These are all rows: forget those that are known. So at first, and after another attempt has begun."""
+    """These are all rows: forget those that are known. So at first, after another attempt has begun, and when its rows
+    replace some."""
 
 
 class RowsReader:
@@ -50,12 +52,15 @@ class RowsReader:
         if place is None or place.attempt != self._newest(starts):
             return self._whole()
         rows: list[Row] = []
+        before = place.inherited
         for uri in segments:
             name = uri[len(self._layout.metrics) :]
             match = _SEGMENT.fullmatch(name)
             if match and int(match[1]) == place.attempt and name >= place.segment:
                 found, place = self._after(place, name)
                 rows += found
+        if any(row.step <= before for row in rows):
+            return self._whole()
         return Tail(rows, str(place), fresh=False)
 
     def _newest(self, uris: list[str]) -> int:
@@ -68,10 +73,11 @@ class RowsReader:
         written: dict[int, list[Row]] = {}
         for attempt, _, data in found:
             written.setdefault(attempt, []).extend(decode(data, attempt))
-        place = _Place(max(source.lineage.shares, default=0), "", 0)
+        rows, newest = told(source.lineage, written), max(source.lineage.shares, default=0)
+        place = _Place(newest, "", 0, max((row.step for row in rows if row.attempt < newest), default=-1))
         if found and found[-1].attempt == place.attempt:
             place = place._replace(segment=found[-1].name, bytes=len(found[-1].data))
-        return Tail(told(source.lineage, written), str(place), fresh=True)
+        return Tail(rows, str(place), fresh=True)
 
     def _after(self, place: _Place, segment: str) -> tuple[list[Row], _Place]:
         """Whole lines alone: the rest of one comes the next time."""
@@ -81,7 +87,7 @@ class RowsReader:
         except ObjectMissing:
             return [], place
         end = data.rfind(b"\n") + 1
-        return list(decode(data[:end], place.attempt)), _Place(place.attempt, segment, known + end)
+        return list(decode(data[:end], place.attempt)), place._replace(segment=segment, bytes=known + end)
 
 
 class _Place(NamedTuple):
@@ -90,13 +96,14 @@ class _Place(NamedTuple):
     attempt: int
     segment: str
     bytes: int
+    inherited: int
+    """The last step that is known of earlier attempts: rows up to there may replace some; below 0 where none is."""
 
     def __str__(self) -> str:
-        return f"{self.attempt}:{self.bytes}:{self.segment}"
+        return f"{self.attempt}:{self.bytes}:{self.inherited}:{self.segment}"
 
     @classmethod
     def parse(cls, cursor: str) -> _Place | None:
         """None for what is no cursor: one begins anew."""
-        attempt, _, rest = cursor.partition(":")
-        size, _, segment = rest.partition(":")
-        return cls(int(attempt), segment, int(size)) if attempt.isdecimal() and size.isdecimal() else None
+        match = _CURSOR.fullmatch(cursor)
+        return cls(int(match[1]), match[4], int(match[2]), int(match[3])) if match else None

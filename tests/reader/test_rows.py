@@ -50,6 +50,36 @@ def test_after_another_attempt_everything_is_told_anew(place: Any, saved: Any) -
     assert steps(place.reader().tail(anew.cursor).rows) == [3, 4]
 
 
+def test_rows_that_replace_those_of_an_earlier_attempt_are_told_with_all_that_is_left(place: Any) -> None:
+    first = place.begin()
+    log(first, *range(1, 101))
+    first.close(Preempted())
+    second = place.begin()
+    told = place.reader().tail()
+    assert steps(told.rows) == [*range(1, 101)], "as long as nobody knows where it goes on"
+    log(second, 1, 2)
+    anew = place.reader().tail(told.cursor)
+    assert (steps(anew.rows), anew.fresh) == ([1, 2], True)
+    log(second, 3)
+    more = place.reader().tail(anew.cursor)
+    assert (steps(more.rows), more.fresh) == ([3], False)
+    second.close()
+    assert [steps(place.reader().rows()), place.reader().state().step] == [[1, 2, 3], 3]
+    assert place.reader().metrics()["series"]["train/loss"]["count"] == 3
+
+
+def test_code_that_goes_on_from_a_file_of_its_own_is_followed(place: Any) -> None:
+    first = place.begin()
+    log(first, 1, 2, 3)
+    first.close(Preempted())
+    second = place.begin()
+    told = place.reader().tail()
+    log(second, 4, 5)
+    more = place.reader().tail(told.cursor)
+    assert (steps(told.rows), steps(more.rows), more.fresh) == ([1, 2, 3], [4, 5], False)
+    assert steps(place.reader().rows()) == [1, 2, 3, 4, 5]
+
+
 def test_a_line_that_is_not_whole_comes_the_next_time(place: Any) -> None:
     trial = place.begin()
     log(trial, 1)

@@ -66,10 +66,19 @@ def test_a_later_return_cuts_all_before_it():
     assert lineage.shows(Name(100, 1, 1))
 
 
-def test_a_start_from_nothing_hides_what_was_before():
-    lineage = Lineage.of(starts(start(1), start(2, 1)))
-    assert not lineage.shows_row(1, 0)
-    assert lineage.shows_row(2, 0)
+def test_a_start_without_a_checkpoint_hides_those_before_and_leaves_rows_to_the_steps_that_it_logs():
+    lineage = Lineage.of(starts(start(1), start(2, 1, seq=1), start(3, 2)))
+    assert not lineage.shows(Name(100, 1, 1))
+    assert not lineage.shows(Name(100, 2, 1))
+    assert lineage.shows_row(1, 100)
+    assert lineage.shows_row(2, 100)
+
+
+def test_a_checkpoint_that_a_later_start_found_cuts_rows_all_the_same():
+    lineage = Lineage.of(starts(start(1), start(2, 1, step=100, seq=1), start(3, 2)))
+    assert lineage.shows_row(1, 100)
+    assert not lineage.shows_row(1, 101)
+    assert not lineage.shows(Name(100, 1, 1))
 
 
 def test_an_attempt_that_was_never_lived_in_is_passed_over():
@@ -116,7 +125,7 @@ def test_no_commit_is_ever_lost(story):
 
 
 @given(stories())
-def test_every_step_up_to_the_last_commit_belongs_to_one_attempt_at_least(story):
+def test_every_step_up_to_the_last_commit_belongs_to_one_attempt_and_to_those_that_left_no_checkpoint_before(story):
     records, commits = story
     lineage = Lineage.of(records)
     last = max((name.step for name in commits), default=0)
@@ -127,7 +136,8 @@ def test_every_step_up_to_the_last_commit_belongs_to_one_attempt_at_least(story)
             for attempt, origin in begun.items()
             if lineage.shows_row(attempt, step) and step > (origin["step"] if origin else 0)
         ]
-        assert len(holders) == 1
+        assert holders
+        assert all(begun[each + 1] is None for each in holders[:-1])
 
 
 @given(stories(), st.integers(1, 6), st.integers(1, 5), st.integers(1, 100))

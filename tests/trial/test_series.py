@@ -159,6 +159,38 @@ def test_an_attempt_that_orbax_has_restored_continues_the_series(place):
     ]
 
 
+def logged(place, steps, value, **more):
+    """An attempt with these rows, and none of our checkpoints."""
+    with place.begin() as trial:
+        for step in steps:
+            trial.log({"loss": value, **more}, step=step)
+
+
+def test_code_that_goes_on_from_a_file_of_its_own_continues_the_series(place):
+    logged(place, range(1, 6), 1)
+    logged(place, range(6, 11), 2)
+    rows = read_rows(place.vault, place.layout)
+    assert [(row.step, row.values["loss"]) for row in rows] == [(s, 1 if s < 6 else 2) for s in range(1, 11)]
+    summary = read_record(place.vault, place.layout.summary)
+    assert (summary["step"], summary["series"]["train/loss"]["count"]) == (10, 10)
+
+
+def test_code_that_begins_again_replaces_the_series_from_there_on(place):
+    logged(place, range(1, 101), 1)
+    logged(place, range(1, 4), 2)
+    assert [(row.step, row.values) for row in read_rows(place.vault, place.layout)] == [
+        (step, {"loss": 2}) for step in (1, 2, 3)
+    ]
+    summary = read_record(place.vault, place.layout.summary)
+    assert (summary["step"], summary["series"]["train/loss"]["count"]) == (3, 3)
+
+
+def test_how_far_a_trial_is_says_the_newest_attempt_that_has_logged_any(place):
+    logged(place, range(1, 101), 1, accuracy=1)
+    logged(place, range(1, 4), 2)
+    assert read_record(place.vault, place.layout.summary)["step"] == 3
+
+
 def test_code_that_goes_on_before_its_checkpoint_replaces_rows(place, saved):
     first = place.begin()
     for step in range(1, 11):

@@ -68,8 +68,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class Share:
-    """What counts of one attempt: rows and checkpoints up to a step, checkpoints up to a number."""
+    """What counts of one attempt: rows up to a step, checkpoints up to a step and a number."""
 
+    rows: float = math.inf
     step: float = math.inf
     seq: float = math.inf
 
@@ -96,7 +97,7 @@ class Lineage:
 
     def shows_row(self, attempt: int, step: int) -> bool:
         share = self.shares.get(attempt)
-        return share is not None and step <= share.step
+        return share is not None and step <= share.rows
 
     def shows(self, checkpoint: Name) -> bool:
         share = self.shares.get(checkpoint.attempt)
@@ -104,7 +105,12 @@ class Lineage:
 
 
 def _narrowed(share: Share, origin: Origin) -> Share:
-    """Of the attempt that was continued. ``seen`` counts only for that one: older ones were closed by it."""
+    """Of the attempt that was continued. ``seen`` counts only for that one: older ones were closed by it.
+
+    An attempt that found no checkpoint may go on from a file of its own: where, only the steps say that it logs.
+    """
     if origin.seen < 0:
-        return Share(share.step)
-    return Share(min(share.step, -math.inf if origin.step is None else origin.step), origin.seen)
+        return Share(share.rows, share.step)
+    if origin.step is None:
+        return Share(share.rows, -math.inf, origin.seen)
+    return Share(min(share.rows, origin.step), min(share.step, origin.step), origin.seen)

@@ -72,7 +72,8 @@ class Summary:
     def __init__(self, attempt: int, told: Iterable[Row] = ()) -> None:
         self._attempt = attempt
         self._curves: dict[str, Curve] = {}
-        self._step = 0
+        self._step = -1, 0
+        """Of the newest attempt that has logged any, and which one that is: earlier ones may have come further."""
         self._inherited: dict[str, int] = {}
         """Where the values of earlier attempts end, by curve."""
         self.overlaps = False
@@ -83,7 +84,7 @@ class Summary:
     def add(self, rows: Iterable[Row]) -> None:
         """In the order of logging."""
         for row in rows:
-            self._step = max(self._step, row.step)
+            self._step = max(self._step, (row.attempt, row.step))
             for name, value in row.values.items():
                 curve = f"{row.group}/{name}"
                 if row.attempt != self._attempt:
@@ -94,6 +95,6 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         most = max(FEW, min(POINTS, ALL_POINTS // max(1, len(self._curves))))
         return {
-            "step": self._step,
+            "step": self._step[1],
             "series": {name: curve.to_dict(most) for name, curve in sorted(self._curves.items())},
         }
