@@ -34,11 +34,19 @@ class View:
     listing: Listing
     reader: TrialReader
 
-    def state(self) -> TrialState:
-        return state_of(self.listing, self._attempts, self.reader.summary() if self.listing.has_metrics else {})
+    def state(self, job_id: str | None = None) -> TrialState:
+        """:param job_id: of this job's attempts alone; another one may have begun since."""
+        summary = self.reader.summary() if self.listing.has_metrics else {}
+        return state_of(self.listing, self._attempts, summary, job_id)
 
     def attempts(self) -> list[AttemptInfo]:
         return list(self._attempts)
+
+    @property
+    def used(self) -> bool:
+        """A function has used its trial, or Orbax, at all: every job's start is on record."""
+        listing = self.listing
+        return bool(listing.heartbeat or listing.has_metrics or listing.survey.commits or listing.native)
 
     @cached_property
     def checkpoints(self) -> CheckpointsView:
@@ -77,11 +85,12 @@ class TrialReader:
         starts_and_ends = [info.uri for info in infos if info.uri.startswith(layout.attempts)]
         reads: list[Callable[[], Any]] = [
             lambda: self.vault.infos(f"{layout.checkpoints}/"),
+            lambda: self.vault.numbered(layout.output_dir),
             lambda: read_record(self.vault, layout.heartbeat) or {},
             lambda: in_parallel(self._record, starts_and_ends),
         ]
-        files, heartbeat, records = in_parallel(lambda read: read(), reads)
-        by_uri = {info.uri: info for info in (*infos, *files)}
+        files, steps, heartbeat, records = in_parallel(lambda read: read(), reads)
+        by_uri = {info.uri: info for info in (*infos, *files, *steps)}
         said = dict(zip(starts_and_ends, records, strict=True))
         return View(Listing(layout, by_uri, said, heartbeat, self._store.now(layout.records)), self)
 

@@ -7,6 +7,7 @@ attempt's own start, until the attempt's end; a last save in time makes that nex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -36,20 +37,29 @@ def attempts_of(listing: Listing) -> list[AttemptInfo]:
     return [_attempt(listing, number, successor) for number, successor in pairwise([*lived, None]) if number]
 
 
-def state_of(listing: Listing, attempts: Sequence[AttemptInfo], summary: Mapping[str, Any]) -> TrialState:
-    """:param summary: as ``job.training.summary`` writes it; empty where there is none."""
-    if not attempts:
+def state_of(
+    listing: Listing, attempts: Sequence[AttemptInfo], summary: Mapping[str, Any], job_id: str | None = None
+) -> TrialState:
+    """Of one job where that is named: of its attempts, and up to what its newest one has left.
+
+    :param summary: as ``job.training.summary`` writes it; empty where there is none.
+    """
+    mine = [each for each in attempts if job_id in (None, each.job_id)]
+    if not mine:
         return TrialState(PENDING)
-    newest = attempts[-1]
+    newest = mine[-1]
+    followed = next((each.started for each in attempts if each.number > newest.number), None)
+    if followed is not None and summary.get("attempt", math.inf) > newest.number:
+        summary = {}
     beaten = listing.beaten(newest.number)
     said = listing.heartbeat if beaten is not None else {}
     return TrialState(
         state=newest.state,
         attempt=newest.number,
-        attempts=len(attempts),
-        preemptions=sum(each.state == PREEMPTED for each in attempts),
-        lost_seconds=sum(each.lost_seconds for each in attempts),
-        step=_step(listing, newest.number, summary),
+        attempts=len(mine),
+        preemptions=sum(each.state == PREEMPTED for each in mine),
+        lost_seconds=sum(each.lost_seconds for each in mine),
+        step=_step(listing, newest.number, summary, math.inf if followed is None else followed),
         progress=said.get("progress"),
         status=str(said.get("status") or ""),
         metrics={name: curve.get("last") for name, curve in summary.get("series", {}).items()},
@@ -107,15 +117,19 @@ def _kept(listing: Listing, successor: int | None) -> float | None:
     """When that was saved from which the trial goes on, or would go on."""
     if successor is None:
         visible = [str(name) for name in listing.survey.visible()]
-        native = [step.uri.rpartition("/")[2] for step in listing.native]
+        native = [_folder(step.uri) for step in listing.native]
         return max((when for name in (*visible, *native) if (when := listing.saved(name))), default=None)
     parent = _parent(listing.starts[successor])
     checkpoint = parent.get("checkpoint")
     if not isinstance(checkpoint, Mapping):
         return None
     saved = parent.get("saved")
-    name = str(checkpoint.get("uri", "")).rpartition("/")[2]
+    name = _folder(str(checkpoint.get("uri", "")))
     return float(saved) if isinstance(saved, (int, float)) else listing.saved(name)
+
+
+def _folder(uri: str) -> str:
+    return uri.rpartition("/")[2]
 
 
 def _parent(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -123,8 +137,9 @@ def _parent(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return parent if isinstance(parent, Mapping) else {}
 
 
-def _step(listing: Listing, newest: int, summary: Mapping[str, Any]) -> int | None:
-    """The furthest that the newest attempt says, or that is saved."""
+def _step(listing: Listing, newest: int, summary: Mapping[str, Any], until: float) -> int | None:
+    """The furthest that the newest attempt says, or that was saved ``until`` the next one began."""
     said = [each.get("step") for each in (listing.heartbeat, summary) if each.get("attempt") == newest]
-    said += [name.step for name in listing.survey.visible()] + [step.step for step in listing.native[-1:]]
+    said += [name.step for name in listing.survey.visible() if name.attempt <= newest]
+    said += [step.step for step in listing.native if (listing.saved(_folder(step.uri)) or 0.0) < until]
     return max((step for step in said if isinstance(step, int)), default=None)

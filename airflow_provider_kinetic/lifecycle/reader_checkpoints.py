@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -56,11 +57,14 @@ class CheckpointsView:
         ours = in_parallel(self._ours, sorted(names))
         return sorted([*ours, *map(self._native, self._steps)], key=lambda each: each.step)
 
-    def latest(self) -> CheckpointInfo | None:
-        """The last one that is whole; Orbax's where that has more steps."""
-        ours = next(self._whole(), None)
-        native = self._steps[-1] if self._steps else None
-        return self._native(native) if native and (ours is None or native.step > ours.step) else ours
+    def latest(self, until: float = math.inf) -> CheckpointInfo | None:
+        """The last one that is whole; Orbax's where that has more steps.
+
+        :param until: what later attempts than this one saved does not count.
+        """
+        ours = next(self._whole(until), None)
+        native = next((info for info in map(self._native, reversed(self._steps)) if info.attempt <= until), None)
+        return native if native and (ours is None or native.step > ours.step) else ours
 
     def best(self, metric: str, mode: str) -> CheckpointInfo | None:
         """:raises ValueError: ``mode`` is neither ``"min"`` nor ``"max"``."""
@@ -78,9 +82,10 @@ class CheckpointsView:
     def _steps(self) -> Sequence[Checkpoint]:
         return self._ask_native() if self._listing.native else ()
 
-    def _whole(self) -> Iterator[CheckpointInfo]:
+    def _whole(self, until: float) -> Iterator[CheckpointInfo]:
         """Last first; each record is read when it is asked for."""
-        likely = [name for name in self._visible if self._manifest(str(name)) in self._listing.infos]
+        counting = (name for name in self._visible if name.attempt <= until)
+        likely = [name for name in counting if self._manifest(str(name)) in self._listing.infos]
         return (self._info(each) for each in self._commits.newest(likely) if self._complete(each))
 
     def _info(self, checkpoint: Checkpoint) -> CheckpointInfo:

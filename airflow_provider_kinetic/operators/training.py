@@ -9,6 +9,7 @@ a line in the log.
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -47,20 +48,15 @@ class Telling(Protocol):
 
 @dataclass(frozen=True)
 class Training:
-    """Of one output directory, at the end of a job."""
+    """Of one output directory, as a job has left it. Another one may work there by now."""
 
     dir: str
     trial: TrialState
+    """Of the job's own attempts."""
     latest: KineticCheckpoint | None
-    """Texts of its metadata are masked, as those of metrics."""
+    """Of these attempts or earlier ones, if the trial still has it. Texts of its metadata are masked, as of metrics."""
     over: bool = True
     """The job is; an attempt that has not said how it ended has then vanished."""
-
-    @property
-    def begun(self) -> bool:
-        """The function has used its trial, or Orbax, at all."""
-        said = self.trial
-        return bool(self.latest or said.metrics or said.status or said.step is not None or said.progress is not None)
 
     @property
     def state(self) -> str:
@@ -71,7 +67,8 @@ class Training:
     def line(self) -> str:
         """``Attempt 3: preempted 2 times, lost 40 s of work; last checkpoint at step 4500``."""
         parts = [self.trial.story(), f"last checkpoint at step {self.latest.step}" if self.latest else "no checkpoint"]
-        return f"Attempt {self.trial.attempt}: " + "; ".join(part for part in parts if part)
+        head = f"Attempt {self.trial.attempt}" if self.trial.attempt else "The job has begun no attempt"
+        return f"{head}: " + "; ".join(part for part in parts if part)
 
     def facts(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -118,7 +115,7 @@ def _tell(
 ) -> None:
     try:
         training = within(PATIENCE, lambda: training_of(hook, handle, over))
-        if not training.begun:
+        if training is None:
             return
         operator.log.info("%s (%s)", training.line(), training.dir)
         _push(context, training)
@@ -130,15 +127,18 @@ def _tell(
         operator.log.warning("What the trial in %s has come to could not be told: %s", handle.output_dir, trouble)
 
 
-def training_of(hook: KineticHook, handle: JobHandle, over: bool) -> Training:
-    """Two or three round trips to the store."""
+def training_of(hook: KineticHook, handle: JobHandle, over: bool) -> Training | None:
+    """Two or three round trips to the store. None where nobody trains."""
     from airflow_provider_kinetic.lifecycle.reader import TrialReader
 
     output_dir = str(handle.output_dir)
     view = TrialReader(hook.ports.store, output_dir).look()
-    found = view.checkpoints.latest()
+    if not view.used:
+        return None
+    trial = view.state(handle.job_id)
+    found = view.checkpoints.latest(trial.attempt or math.inf)
     latest = replace(KineticCheckpoint.of(found), metadata=masked(dict(found.metadata))) if found else None
-    return Training(output_dir, view.state(), latest, over)
+    return Training(output_dir, trial, latest, over)
 
 
 def within(seconds: float, look: Callable[[], R]) -> R:
@@ -183,7 +183,8 @@ def _after_first_line(error: KineticError, words: str) -> str:
 
 
 def _announce(operator: Telling, context: Context, hook: KineticHook, training: Training) -> None:
-    """The events of the task's assets name the checkpoint, and retention spares what they name."""
+    """The events of the task's assets name the checkpoint, and our retention spares what they name. Orbax's own, in
+    the job, knows no pins."""
     from airflow.sdk import Asset
 
     assets = [outlet for outlet in operator.outlets or () if isinstance(outlet, Asset)]
