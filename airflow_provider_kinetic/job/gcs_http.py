@@ -19,7 +19,8 @@ from typing import BinaryIO, Protocol, Union
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from airflow_provider_kinetic.job.tokens import PASSING, fetch_token, service
+from airflow_provider_kinetic.job.credentials import fetch_token
+from airflow_provider_kinetic.job.tokens import PASSING, service
 
 PATIENCE = 300.0
 """Seconds for which a request is repeated: a result of days of work is worth some minutes of waiting."""

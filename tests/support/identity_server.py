@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+REFRESH = "refresh-secret"
 METADATA = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 
@@ -66,6 +67,16 @@ class IdentityServer:
             content["service_account_impersonation_url"] = f"{self.url}/impersonate"
         return content
 
+    def authorized_user(self, refresh_token: str = REFRESH) -> dict[str, str]:
+        """What a login has left."""
+        return {
+            "type": "authorized_user",
+            "client_id": "tests",
+            "client_secret": "client-secret",
+            "refresh_token": refresh_token,
+            "quota_project_id": "tests",
+        }
+
     def issue(self) -> str:
         self.issued.append(f"token-{len(self.issued)}")
         return self.issued[-1]
@@ -108,7 +119,11 @@ class _Answer(BaseHTTPRequestHandler):
             return
         form = {key: values[0] for key, values in parse_qs(body.decode()).items()}
         known = {
-            "/token": lambda form: self.identity.accepts(form["assertion"]),
+            "/token": lambda form: (
+                form["refresh_token"] == REFRESH
+                if form["grant_type"] == "refresh_token"
+                else self.identity.accepts(form["assertion"])
+            ),
             "/sts": lambda form: form["subject_token"] == "subject",
         }
         if self.path in known and known[self.path](form):
