@@ -75,7 +75,7 @@ def _wanted(args: Namespace, group: str, metric: str) -> bool:
 
 
 def _row(name: str, curve: Mapping[str, Any]) -> Row:
-    """Groups may hold slashes; names of metrics too. The first one parts them, as in `job.training.summary`."""
+    """Names of metrics may hold slashes, groups none: the first one parts them, as in `job.training.summary`."""
     group, _, metric = name.partition("/")
     points = curve["points"]
     facts = {key: curve[key] for key in ("last", "min", "max", "count")}

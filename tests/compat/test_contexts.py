@@ -107,6 +107,7 @@ def test_metrics(begun):
     begun.train.report_training_metrics(3, {"loss": 0.5, "deep": {"norm": 1, "name": "adam"}})
     begun.train.report_validation_metrics(steps_completed=3, metrics={"loss": float("nan")})
     begun.train.report_metrics("inference", 3, {"rate": True})
+    begun.train.report_metrics("eval/hard", 3, {"a/b": 1})
     begun.train.report_metrics("training", 3, {"lr": 0.1})
     with pytest.raises(ValueError, match="dot"):
         begun.train.report_metrics("a.b", 1, {"x": 1})
@@ -116,6 +117,7 @@ def test_metrics(begun):
         ("train", 3, {"loss": 0.5, "deep.norm": 1, "deep.name": "adam", "lr": 0.1}),
         ("validation", 3, {"loss": "NaN"}),
         ("inference", 3, {"rate": True}),
+        ("eval.hard", 3, {"a/b": 1}),
     ]
 
 
@@ -230,11 +232,24 @@ def test_ranks_come_from_the_launcher(core_v2, monkeypatch):
         lambda it: it.train.get_tensorboard_path(),
         lambda it: it.train.upload_tensorboard_files(),
         lambda it: it.train.get_experiment_best_validation(),
+        lambda it: it.train.get_searcher(),
+        lambda it: it.checkpoint.update_metadata("x", {}),
+        lambda it: it.preempt.start(),
+        lambda it: it._context.alert("title"),
     ],
 )
 def test_what_is_not_there_says_what_is(begun, ask):
     with pytest.raises(NotImplementedError, match=r"has no meaning in a Kinetic job\. \w+"):
         ask(begun)
+
+
+def test_an_unknown_name_is_told_from_those_that_there_are(begun):
+    with pytest.raises(NotImplementedError, match=r"checkpoint\.list has .* There is: delete, download, "):
+        _ = begun.checkpoint.list
+    with pytest.raises(NotImplementedError, match=r"context\.experimental has .* There is: checkpoint, close, "):
+        _ = begun._context.experimental
+    assert not hasattr(begun.train, "get_tensorboard_path")
+    assert hasattr(begun.train, "report_metrics")
 
 
 def test_what_has_no_effect_says_so(core_v2):

@@ -123,6 +123,16 @@ def test_other_values_are_refused_where_they_are_logged(place, values):
         place.begin().log(values, step=1)
 
 
+def test_a_slash_parts_group_and_name(place):
+    """Of `eval/hard/loss` nobody could say which is which."""
+    trial = place.begin()
+    with pytest.raises(ValueError, match="group='eval/hard' has a slash"):
+        trial.log({"loss": 1}, step=1, group="eval/hard")
+    trial.log({"hard/loss": 2}, step=1, group="eval")
+    trial.close()
+    assert list(json.loads(place.vault.read(place.layout.summary))["series"]) == ["eval/hard/loss"]
+
+
 @pytest.mark.parametrize("begun", [True, False])
 def test_nothing_is_logged_into_a_closed_trial(place, begun):
     trial = place.begin()

@@ -9,6 +9,8 @@ import pytest
 from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE
 
 from airflow_provider_kinetic.job.training.retention import Keep
+from airflow_provider_kinetic.job.vaults import as_uri, open_vault
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError
 
 COMMITTED = 1_800_000_000 * 10**9
 
@@ -107,10 +109,37 @@ def test_our_retention_counts_and_deletes_only_ours(place, orbax, saved):
     ]
 
 
-def test_one_of_orbax_is_deleted_by_orbax(place, orbax):
+@pytest.mark.parametrize("do", ["pin", "unpin", "delete"])
+def test_what_becomes_of_one_of_orbax_is_decided_by_orbax(place, orbax, do):
     orbax(9)
-    with pytest.raises(ValueError, match="CheckpointManager"):
-        place.begin().latest.delete()
+    found = place.begin().latest
+    with pytest.raises(ConfigurationError, match=r"checkpoints/9 belongs to Orbax, whose CheckpointManager"):
+        getattr(found, do)()
+    assert place.names(".kinetic/pins/") == []
+
+
+def test_one_of_orbax_is_fetched_as_it_lies(place, orbax, tmp_path):
+    orbax(9, loss=0.25)
+    place.vault.write(f"{place.layout.checkpoints}/9/default/empty", b"")
+    best = place.begin().best("loss")
+    names = {name.partition("/9/")[2] for name in place.names("checkpoints/9/")}
+    with best.open() as folder:
+        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == names
+        assert json.loads((folder / "metrics/metrics").read_text()) == {"loss": 0.25}
+        assert (folder / "default/d/0123").read_bytes() == bytes(1000)
+    assert not folder.exists()
+    copy = best.download(tmp_path / "copy")
+    assert (copy / "default/empty").read_bytes() == b""
+    assert {entry.name for entry in open_vault("file:///").tree(as_uri(copy)) if not entry.is_folder} == names
+
+
+@pytest.mark.parametrize("gone", ["", "/default"])
+def test_one_that_orbax_deletes_meanwhile_is_not_called_damaged(place, orbax, gone):
+    orbax(9)
+    found = place.begin().latest
+    place.vault.delete_tree(f"{found.uri}{gone}")
+    with pytest.raises(CheckpointCorrupt, match=r"step 9, .* was deleted"), found.open():
+        pass
 
 
 def test_an_attempt_goes_on_from_the_step_that_is_further(place, orbax, saved):

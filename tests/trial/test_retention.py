@@ -16,6 +16,7 @@ from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.retention import Keep, ranked, refresh
 from airflow_provider_kinetic.job.vaults import below
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
 LOSSES = st.one_of(st.none(), st.floats(), st.integers(-9, 9), st.just("NaN"), st.just("text"))
 
@@ -105,6 +106,21 @@ def test_pins_hold_until_they_are_taken_away(place, saved):
     first.unpin()
     saved(trial, 4)
     assert settled(trial) == [4]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_is_deleted_cannot_be_pinned(place, saved, begun):
+    trial = place.begin()
+    saved(trial, 1)
+    saved(trial, 2)
+    found = trial.latest
+    if begun:
+        place.vault.write(place.layout.tombstone(found.name), b"{}")
+    else:
+        found.delete()
+    with pytest.raises(CheckpointCorrupt, match=r"step 2, .* was deleted"):
+        found.pin()
+    assert place.names(".kinetic/pins/") == []
 
 
 def test_what_was_deleted_by_hand_is_not_missed(place, saved):

@@ -12,7 +12,7 @@ from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
 
 from airflow_provider_kinetic.job.storage import path_to_uri
 from airflow_provider_kinetic.job.vaults import below
-from airflow_provider_kinetic.model.errors import Superseded
+from airflow_provider_kinetic.model.errors import ConfigurationError, Superseded
 
 MIB = 1 << 20
 ODD = {
@@ -313,7 +313,7 @@ def test_steps_of_orbax_are_listed_and_left_alone(place, saved):
         place.vault.write(below(place.uri, f"checkpoints/{name}"), b"1")
     assert [(each.step, each.kind) for each in trial.checkpoints] == [(10, "kinetic"), (30, "orbax")]
     assert trial.latest.step == 30
-    with pytest.raises(ValueError, match="Orbax"):
+    with pytest.raises(ConfigurationError, match="Orbax"):
         trial.latest.delete()
     again = place.begin()
     saved(again, 31)

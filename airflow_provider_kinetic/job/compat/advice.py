@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 _said: set[str] = set()
 
@@ -14,6 +16,25 @@ def warn_once(text: str) -> None:
         warnings.warn(text, stacklevel=4)
 
 
-def absent(name: str, instead: str) -> NotImplementedError:
+class Absent(NotImplementedError, AttributeError):
+    """``hasattr`` says no."""
+
+
+def absent(name: str, instead: str) -> Absent:
     """To be raised."""
-    return NotImplementedError(f"core_v2: {name} has no meaning in a Kinetic job. {instead}")
+    return Absent(f"core_v2: {name} has no meaning in a Kinetic job. {instead}")
+
+
+class Partial:
+    """A part of Determined's context, without all of its names."""
+
+    _called: ClassVar[str]
+    """By scripts."""
+    _instead: ClassVar[Mapping[str, str]] = {}
+    """What to use where there is no such name."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        there = ", ".join(each for each in dir(self) if not each.startswith("_"))
+        raise absent(f"{self._called}.{name}", self._instead.get(name, f"There is: {there}."))

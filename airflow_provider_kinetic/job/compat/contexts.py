@@ -9,9 +9,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from airflow_provider_kinetic.job.compat.advice import absent, warn_once
+from airflow_provider_kinetic.job.compat.advice import Partial, absent, warn_once
 from airflow_provider_kinetic.job.compat.ledger import Ledger
 from airflow_provider_kinetic.job.training.checkpoints import Checkpoint
 from airflow_provider_kinetic.job.training.named import checkpoint_of
@@ -49,13 +49,21 @@ class EarlyExitReason(enum.Enum):
     USER_REQUESTED_STOP = "EXITED_REASON_USER_REQUESTED_STOP"
 
 
-class TrainContext:
+class TrainContext(Partial):
     """Metrics, progress, and what is said of the run."""
+
+    _called = "train"
+    _instead: ClassVar = {
+        "get_experiment_best_validation": "job.trial().best(metric) is the best one of the trial.",
+        "is_best_validation_of_experiment": "job.trial().best(metric) is the best one of the trial.",
+        "get_tensorboard_path": "Metrics are exported with job.export_tensorboard(folder), at any time.",
+        "upload_tensorboard_files": "Write event files below KINETIC_OUTPUT_DIR with your own writer.",
+    }
 
     def __init__(self, trial: Trial, ledger: Ledger) -> None:
         self._trial = trial
         self._ledger = ledger
-        self.last = 0
+        self._last = 0
         """The highest step of training and validation that was reported here."""
 
     def report_training_metrics(
@@ -85,9 +93,9 @@ class TrainContext:
             )
         values = dict(_flat(metrics))
         if values:
-            self._trial.log(values, step=steps_completed, group=GROUPS.get(group, group))
+            self._trial.log(values, step=steps_completed, group=GROUPS.get(group, group.replace("/", ".")))
             if group in ("training", "validation"):
-                self.last = max(self.last, steps_completed)
+                self._last = max(self._last, steps_completed)
 
     def report_progress(self, progress: float, is_raw: bool = False) -> None:
         """From 0 to 1."""
@@ -110,21 +118,11 @@ class TrainContext:
         self._trial.status(f"early exit: {EarlyExitReason(reason).name}")
         warn_once("core_v2: report_early_exit() is shown as the status; to end the job as failed, raise an exception")
 
-    def get_experiment_best_validation(self) -> float | None:
-        raise absent("get_experiment_best_validation()", "job.trial().best(metric) is the best one of the trial.")
 
-    def is_best_validation_of_experiment(self, *_: Any, **__: Any) -> bool:
-        raise absent("is_best_validation_of_experiment()", "job.trial().best(metric) is the best one of the trial.")
-
-    def get_tensorboard_path(self) -> Path:
-        raise absent("get_tensorboard_path()", "Metrics are exported with job.export_tensorboard(folder), at any time.")
-
-    def upload_tensorboard_files(self, *_: Any, **__: Any) -> None:
-        raise absent("upload_tensorboard_files()", "Write event files below KINETIC_OUTPUT_DIR with your own writer.")
-
-
-class CheckpointContext:
+class CheckpointContext(Partial):
     """Checkpoints by their names. A name is the id that Determined calls uuid; a whole URI does as well."""
+
+    _called = "checkpoint"
 
     def __init__(self, trial: Trial, train: TrainContext) -> None:
         self._trial = trial
@@ -215,7 +213,7 @@ class CheckpointContext:
             step = operator.index(steps_completed)
         except TypeError:
             raise TypeError(f"core_v2: {STEPS!r} is a whole number, not {steps_completed!r}") from None
-        return step if self._trial.processes > 1 else max(step, self._train.last)
+        return step if self._trial.processes > 1 else max(step, self._train._last)
 
     def _find(self, storage_id: str) -> Checkpoint:
         if "://" in storage_id:
@@ -230,8 +228,10 @@ class CheckpointContext:
         return found[storage_id]
 
 
-class PreemptContext:
+class PreemptContext(Partial):
     """The notice that the machine will be taken away."""
+
+    _called = "preempt"
 
     def __init__(self, trial: Trial, mode: PreemptMode) -> None:
         self._trial = trial

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from airflow_provider_kinetic.job import protocol
-from airflow_provider_kinetic.job.compat.advice import warn_once
+from airflow_provider_kinetic.job.compat.advice import Partial, warn_once
 from airflow_provider_kinetic.job.compat.config import (
     Config,
     DefaultConfig,
@@ -69,8 +69,13 @@ __all__ = [
 ]
 
 
-class Context:
+class Context(Partial):
     """What :func:`init_context` returns; ``with`` closes it."""
+
+    _called = "context"
+    _instead: ClassVar = {
+        "alert": "Say it with train.set_status(), or raise: the task's on_failure_callback tells people.",
+    }
 
     def __init__(self, trial: Trial, config: Config, distributed: DistributedContext, mode: PreemptMode) -> None:
         self._trial = trial

@@ -20,6 +20,7 @@ from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import ObjectMissing, Storage
 from airflow_provider_kinetic.job.training.lineage import Lineage, Name
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_provider_kinetic.job.vaults import Vault
@@ -67,7 +68,7 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Path]:
-        """The verified files in a folder that is removed afterwards. Raises as :meth:`download`."""
+        """The files, as :meth:`download` gives them, in a folder that is removed afterwards."""
         from airflow_provider_kinetic.job.training.restoring import Restorer
 
         with Restorer(self.uri).restored([self], strict=True) as found:
@@ -76,33 +77,42 @@ class Checkpoint:
             yield found.path
 
     def download(self, directory: Path | str) -> Path:
-        """The verified files in ``directory``, which is made.
+        """The verified files in ``directory``, which is made. Of Orbax's, sizes are all that there is to compare.
 
-        :raises CheckpointCorrupt: a file is gone or changed.
+        :raises CheckpointCorrupt: a file is gone or changed, or all of it was deleted.
         """
         from airflow_provider_kinetic.job.training.restoring import Restorer
 
         return Restorer(self.uri).download(self, Path(directory))
 
     def pin(self) -> None:
-        """Retention leaves it alone from now on."""
-        from airflow_provider_kinetic.job.vaults import open_vault
+        """Retention leaves it alone from now on.
 
-        open_vault(self.uri).write(self.layout.pin(self.name), b"")
+        :raises ConfigurationError: it is Orbax's; so do :meth:`unpin` and :meth:`delete`.
+        :raises CheckpointCorrupt: it was deleted.
+        """
+        from airflow_provider_kinetic.job.training.retention import pin
+
+        pin(self._ours(), self)
 
     def unpin(self) -> None:
-        from airflow_provider_kinetic.job.vaults import open_vault
-
-        open_vault(self.uri).delete(self.layout.pin(self.name))
+        self._ours().delete(self.layout.pin(self.name))
 
     def delete(self) -> None:
-        """:raises ValueError: it is Orbax's, whose manager deletes it."""
         from airflow_provider_kinetic.job.training.retention import delete
+
+        delete(self._ours(), self.layout, self.name)
+
+    def _ours(self) -> Vault:
+        """Where it lies, when it is for us to decide what becomes of it."""
         from airflow_provider_kinetic.job.vaults import open_vault
 
         if self.kind != KINETIC:
-            raise ValueError(f"{self.uri} belongs to Orbax: delete it with its CheckpointManager")
-        delete(open_vault(self.uri), self.layout, self.name)
+            raise ConfigurationError(
+                f"{self.uri} belongs to Orbax, whose CheckpointManager decides what is kept.",
+                advice="Keep it with the manager's preservation policy, delete it with the manager, or download() it.",
+            )
+        return open_vault(self.uri)
 
 
 @dataclass(frozen=True)
@@ -226,6 +236,15 @@ def record_of(checkpoint: Checkpoint, name: Name, nonce: str) -> dict[str, Any]:
         **({"manifest": checkpoint.manifest} if checkpoint.manifest else {}),
         "nonce": nonce,
     }
+
+
+def deleted(checkpoint: Checkpoint) -> CheckpointCorrupt:
+    """To be raised, where somebody asks for one that is no longer there."""
+    ours, theirs = "Pin what must stay, or keep more with `keep=`.", "Keep more with its CheckpointManager's options."
+    return CheckpointCorrupt(
+        f"The checkpoint of step {checkpoint.step}, {checkpoint.uri}, was deleted.",
+        advice=ours if checkpoint.kind == KINETIC else theirs,
+    )
 
 
 def at(checkpoint: Checkpoint, path: Path) -> Checkpoint:

@@ -92,10 +92,12 @@ class Metrics:
 
     def log(self, values: Mapping[str, Any], step: int, group: str) -> None:
         """:raises TypeError: a value is not a number, bool or text, or the step not a whole number.
-        :raises ValueError: nobody would write it any more.
+        :raises ValueError: a group with a slash, or nobody would write it any more.
         """
         if self._closing.is_set() or os.getpid() != self._pid:
             raise ValueError(over(self._pid))
+        if "/" in group:
+            raise ValueError(f"group={group!r} has a slash, which parts a group from a name; names may have some")
         kept = {name: value if type(value) in _PLAIN else _scalar(name, value) for name, value in values.items()}
         try:
             number = operator.index(step)

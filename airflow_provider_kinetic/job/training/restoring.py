@@ -1,4 +1,4 @@
-"""Getting checkpoints back: every byte is compared with its digest before the user's code sees a file.
+"""Getting checkpoints back: every byte of ours is compared with its digest before the user's code sees a file.
 
 What differs is fetched once more: bytes that changed on the way must not send a training back to an older checkpoint.
 """
@@ -18,7 +18,7 @@ from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.arrivals import Arrival, part_of
 from airflow_provider_kinetic.job.storage import ObjectDamaged, ObjectMissing
 from airflow_provider_kinetic.job.training import manifests
-from airflow_provider_kinetic.job.training.checkpoints import KINETIC, Checkpoint, at, in_parallel
+from airflow_provider_kinetic.job.training.checkpoints import KINETIC, Checkpoint, at, deleted, in_parallel
 from airflow_provider_kinetic.job.training.manifests import File
 from airflow_provider_kinetic.job.training.saving import ENV_TMP, METADATA, description
 from airflow_provider_kinetic.job.vaults import Vault, below, open_vault
@@ -57,7 +57,7 @@ class Restorer:
         """
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            listed = manifests.read(self._vault, checkpoint)
+            listed = self._listed(checkpoint)
             files = [file for file in listed if select is None or select(file.path)]
             changed = self._fetch(checkpoint, files, folder)
             changed = changed and self._fetch(checkpoint, changed, folder)
@@ -76,16 +76,22 @@ class Restorer:
         return folder
 
     def _missing(self, checkpoint: Checkpoint, what: ObjectMissing) -> CheckpointCorrupt:
-        if not self._deleted(checkpoint):
-            return _corrupt(checkpoint, f"{what} is gone")
-        return CheckpointCorrupt(
-            f"The checkpoint of step {checkpoint.step}, {checkpoint.uri}, was deleted.",
-            advice="Pin what must stay, or keep more with `keep=`.",
-        )
+        return deleted(checkpoint) if self._deleted(checkpoint) else _corrupt(checkpoint, f"{what} is gone")
 
     def _deleted(self, checkpoint: Checkpoint) -> bool:
-        """Deliberately, by retention or somebody else, since it was listed: the record goes before the files."""
-        return checkpoint.kind == KINETIC and self._vault.entry(checkpoint.layout.commit(checkpoint.name)) is None
+        """Deliberately, by retention or somebody else, since it was listed: the record goes before the files. What is
+        gone of Orbax's, which has no record, its manager is deleting."""
+        return checkpoint.kind != KINETIC or self._vault.entry(checkpoint.layout.commit(checkpoint.name)) is None
+
+    def _listed(self, checkpoint: Checkpoint) -> list[File]:
+        """As its manifest says. Orbax's has none: as many files as were seen, and no digests."""
+        if checkpoint.kind == KINETIC:
+            return manifests.read(self._vault, checkpoint)
+        entries = [entry for entry in self._vault.tree(checkpoint.uri) if not entry.is_folder]
+        if len(entries) < max(1, checkpoint.files):
+            raise ObjectMissing(checkpoint.uri)
+        manifests.check([entry.name for entry in entries])
+        return [File(entry.name, entry.size, digest="", edge="", version="") for entry in entries]
 
     def _first(
         self, candidates: Iterable[Checkpoint], folder: Path, strict: bool, select: Select | None

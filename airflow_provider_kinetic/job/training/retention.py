@@ -16,7 +16,7 @@ from typing import Any, Union
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import Entry, Storage
-from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, names_of, survey
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, deleted, names_of, survey
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.numbers import as_number
 from airflow_provider_kinetic.job.vaults import Vault, below
@@ -89,6 +89,15 @@ def delete(vault: Vault, layout: TrialLayout, name: str) -> None:
     vault.delete_tree(layout.data(name))
     vault.delete(layout.pin(name))
     vault.delete(layout.tombstone(name))
+
+
+def pin(vault: Vault, checkpoint: Checkpoint) -> None:
+    """:raises CheckpointCorrupt: its deletion has begun. Looked at when the pin is there: a later one sees it."""
+    layout, name = checkpoint.layout, checkpoint.name
+    vault.write(layout.pin(name), b"")
+    if vault.entry(layout.tombstone(name)) is not None or vault.entry(layout.commit(name)) is None:
+        vault.delete(layout.pin(name))
+        raise deleted(checkpoint)
 
 
 def pins(storage: Storage, layout: TrialLayout) -> set[str]:

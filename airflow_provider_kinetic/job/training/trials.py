@@ -207,7 +207,8 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
 
         :param metrics: numbers, bools and short texts by name; scalars of arrays too.
         :raises TypeError: another value, or a step that is not a whole number.
-        :raises ValueError: the trial is closed, or that of the process that this one was forked from.
+        :raises ValueError: ``group`` has a slash, or the trial is closed, or that of the process that this one was
+            forked from.
         """
         self._metrics.log(metrics, step, group)
         self._heartbeat.step = step
