@@ -91,7 +91,7 @@ class GcsStorage:
 
     def list(self, prefix: str) -> list[str]:
         bucket = _split(prefix)[0]
-        return [f"gs://{bucket}/{item['name']}" for item in self._items(prefix, "name")]
+        return [f"gs://{bucket}/{item['name']}" for item in self._items(prefix, "name", {})]
 
     def entry(self, uri: str) -> Entry | None:
         reply = self._session.request("GET", _object(uri, {"fields": _FACTS}))
@@ -101,15 +101,16 @@ class GcsStorage:
             raise _error("look at", uri, reply)
         return _entry(uri, uri.rpartition("/")[2], json.loads(reply.data))
 
-    def tree(self, folder: str) -> Iterator[Entry]:
+    def tree(self, folder: str, *, numbered: bool = False) -> Iterator[Entry]:
         prefix = f"{folder}/"
         bucket, stem = _split(prefix)
-        for item in self._items(prefix, _FACTS):
+        between = {"startOffset": f"{stem}0", "endOffset": f"{stem}:"} if numbered else {}  # ":" comes behind "9"
+        for item in self._items(prefix, _FACTS, between):
             yield _entry(f"gs://{bucket}/{item['name']}", item["name"][len(stem) :], item)
 
-    def _items(self, prefix: str, fields: str) -> Iterator[dict[str, Any]]:
+    def _items(self, prefix: str, fields: str, more: dict[str, str]) -> Iterator[dict[str, Any]]:
         bucket, stem = _split(prefix)
-        query = {"prefix": stem, "fields": f"items({fields}),nextPageToken"}
+        query = {"prefix": stem, "fields": f"items({fields}),nextPageToken", **more}
         while True:
             reply = self._session.request("GET", f"/storage/v1/b/{quote(bucket)}/o?{urlencode(query)}")
             if reply.status != 200:

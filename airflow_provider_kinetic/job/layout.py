@@ -23,7 +23,7 @@ class TrialLayout:
 
     @property
     def checkpoints(self) -> str:
-        """Native Orbax steps (``checkpoints/1200``) are found here."""
+        """Ours are here. Native Orbax steps (``1200``) are found here and in the output directory itself."""
         return f"{self.output_dir}/checkpoints"
 
     @property

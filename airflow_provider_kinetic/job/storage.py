@@ -70,8 +70,11 @@ class Storage(Protocol):
     def entry(self, uri: str) -> Entry | None:
         """The object of this URI under its base name; None where there is none."""
 
-    def tree(self, folder: str) -> Iterator[Entry]:
-        """What lies below ``folder`` (no final ``/``), in no order; nothing where there is no such folder."""
+    def tree(self, folder: str, *, numbered: bool = False) -> Iterator[Entry]:
+        """What lies below ``folder`` (no final ``/``), in no order; nothing where there is no such folder.
+
+        :param numbered: only what begins with a digit there, at the price of that alone.
+        """
 
 
 def path_to_uri(path: str | os.PathLike[str]) -> str:
@@ -88,8 +91,8 @@ def uri_to_path(uri: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(slash + path)))
 
 
-def files_under(prefix: str, *, after: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Finished files whose URI starts with ``prefix`` and sorts behind ``after``, in no order.
+def files_under(prefix: str, *, after: str = "", before: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Finished files whose URI starts with ``prefix``, sorts behind ``after`` and before ``before``, in no order.
 
     Folders that cannot hold such a file are not entered, links to folders neither, and no file is touched: a poll for
     new log chunks costs one listing of their folder.
@@ -100,7 +103,7 @@ def files_under(prefix: str, *, after: str = "") -> Iterator[tuple[str, os.DirEn
         path, base, stem = pending.pop()
         for entry in _entries(path):
             uri = base + quote(os.fsencode(entry.name))
-            if not uri.startswith(stem, len(base)) or is_temporary(entry.name):
+            if not uri.startswith(stem, len(base)) or is_temporary(entry.name) or (before and uri >= before):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below = f"{uri}/"
@@ -186,7 +189,7 @@ class FileStorage:
         path = uri_to_path(uri)
         return _entry(uri, path.name, path.stat()) if path.is_file() else None
 
-    def tree(self, folder: str) -> Iterator[Entry]:
+    def tree(self, folder: str, *, numbered: bool = False) -> Iterator[Entry]:
         """Links to folders are no part of it, as they are none of a content hash (contract 11.2)."""
         pending = [(folder, "")]
         while pending:
@@ -194,6 +197,8 @@ class FileStorage:
             if uri_to_path(uri).is_dir():
                 yield Entry(f"{uri}/", name)
             for each in _entries(uri_to_path(uri)):
+                if numbered and not name and not "0" <= each.name[:1] <= "9":
+                    continue
                 below, path = f"{uri}/{quote(os.fsencode(each.name))}", f"{name}{each.name}"
                 if each.is_dir(follow_symlinks=False):
                     pending.append((below, f"{path}/"))

@@ -185,7 +185,7 @@ def _has_checkpoint(store: Store, uri: str) -> bool:
     """One that is committed: ours, or Orbax's."""
     layout, vault = TrialLayout(uri), StoreVault(store)
     commits, deleted = together(partial(vault.list, layout.commits), partial(vault.list, layout.tombstones))
-    return bool(names_of(commits) - names_of(deleted)) or bool(native_steps(vault, layout.checkpoints))
+    return bool(names_of(commits) - names_of(deleted)) or bool(native_steps(vault, layout))
 
 
 def _root(target: Target) -> str:

@@ -14,7 +14,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.training.checkpoints import Survey, names_of
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.steps import Checkpoint as NativeStep
-from airflow_provider_kinetic.job.training.steps import steps_among
+from airflow_provider_kinetic.job.training.steps import parts, steps_among
 from airflow_provider_kinetic.stores.base import ObjectInfo
 
 DAY = 86_400.0
@@ -53,17 +53,16 @@ class Listing:
     @cached_property
     def native(self) -> list[NativeStep]:
         """Steps of Orbax, lowest first."""
-        return steps_among(self._under(f"{self.layout.checkpoints}/"), self.layout.checkpoints)
+        return steps_among(self.infos, self.layout)
 
     @cached_property
     def folders(self) -> dict[str, list[ObjectInfo]]:
         """Files of checkpoints by the name of their folder, finished or not."""
         found: dict[str, list[ObjectInfo]] = {}
-        prefix = f"{self.layout.checkpoints}/"
-        for uri in self._under(prefix):
-            name, slash, _ = uri[len(prefix) :].partition("/")
-            if slash:
-                found.setdefault(name, []).append(self.infos[uri])
+        for uri, info in self.infos.items():
+            _, name, rest = parts(uri, self.layout)
+            if rest:
+                found.setdefault(name, []).append(info)
         return found
 
     @property

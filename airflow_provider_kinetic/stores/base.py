@@ -74,9 +74,9 @@ class Store(Protocol):
         :raises InfrastructureError: a file has changed since it was listed.
         """
 
-    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "", before: str = "", limit: int | None = None) -> list[ObjectInfo]:
         """The first ``limit`` objects whose URI starts with ``prefix`` (a folder ends in ``/``) and sorts behind
-        ``after``, in URI order."""
+        ``after``, and before ``before`` where that is given, in URI order."""
 
     def now(self, uri: str) -> float:
         """Unix seconds by the clock that stamps the objects of that place."""

@@ -97,10 +97,13 @@ class GcsStore:
             blob = look(self._blob(uri), self._retry)
             return None if blob is None else _info(f"gs://{blob.bucket.name}/", blob)
 
-    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> builtins.list[ObjectInfo]:
+    def list(
+        self, prefix: str, *, after: str = "", before: str = "", limit: int | None = None
+    ) -> builtins.list[ObjectInfo]:
         with explained("list", prefix):
             place = f"gs://{_split(prefix)[0]}/"
-            behind = (info for blob in self._blobs(prefix, after, limit) if (info := _info(place, blob)).uri > after)
+            blobs = self._blobs(prefix, after, before, limit)
+            behind = (info for blob in blobs if (info := _info(place, blob)).uri > after)
             return list(islice(behind, limit))
 
     def copy(self, source: str, target: str) -> None:
@@ -128,7 +131,7 @@ class GcsStore:
                     advice="A prefix to delete names a folder of the bucket: gs://bucket/folder/.",
                 )
             with ThreadPoolExecutor(DELETIONS, thread_name_prefix="kinetic-delete") as pool:
-                return sum(pool.map(partial(discard, retry=self._retry), self._blobs(prefix, "")))
+                return sum(pool.map(partial(discard, retry=self._retry), self._blobs(prefix)))
 
     def now(self, uri: str) -> float:
         """Costs a request only where nothing was asked for before."""
@@ -157,13 +160,14 @@ class GcsStore:
             raise ConfigurationError(f"{uri} names no object", advice="An object is gs://bucket/name.")
         return self._client.bucket(bucket).blob(name)
 
-    def _blobs(self, prefix: str, after: str, limit: int | None = None) -> Any:
+    def _blobs(self, prefix: str, after: str = "", before: str = "", limit: int | None = None) -> Any:
         bucket, stem = _split(prefix)
         place = f"gs://{bucket}/"
         return self._client.list_blobs(
             bucket,
             prefix=stem or None,
             start_offset=after[len(place) :] or None if after.startswith(place) else None,
+            end_offset=before[len(place) :] or None if before.startswith(place) else None,
             page_size=None if limit is None else limit + 1,  # the one that is named by `after` may come first
             fields="items(name,size,updated,timeCreated,crc32c,generation),nextPageToken",
             retry=self._retry,

@@ -122,10 +122,12 @@ class LocalStore:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> builtins.list[ObjectInfo]:
+    def list(
+        self, prefix: str, *, after: str = "", before: str = "", limit: int | None = None
+    ) -> builtins.list[ObjectInfo]:
         found = []
         with _explained("list", prefix):
-            for uri, entry in files_under(prefix, after=after):
+            for uri, entry in files_under(prefix, after=after, before=before):
                 with contextlib.suppress(FileNotFoundError):  # deleted since
                     found.append(_info(uri, entry.stat()))
         return sorted(found, key=lambda info: info.uri)[:limit]

@@ -56,12 +56,18 @@ class StoreVault:
     def infos(self, prefix: str) -> builtins.list[ObjectInfo]:
         return self._in_turn(lambda: self._store.list(prefix))
 
+    def numbered(self, folder: str) -> builtins.list[ObjectInfo]:
+        """What lies below ``folder`` and begins with a digit there."""
+        behind, before = f"{folder}//", f"{folder}/:"  # digits are what comes between
+        return self._in_turn(lambda: self._store.list(f"{folder}/", after=behind, before=before))
+
     def entry(self, uri: str) -> Entry | None:
         info = self._in_turn(lambda: self._store.stat(uri))
         return None if info is None else _entry(info, uri.rpartition("/")[2])
 
-    def tree(self, folder: str) -> Iterator[Entry]:
-        return (_entry(info, info.uri[len(folder) + 1 :]) for info in self.infos(f"{folder}/"))
+    def tree(self, folder: str, *, numbered: bool = False) -> Iterator[Entry]:
+        infos = self.numbered(folder) if numbered else self.infos(f"{folder}/")
+        return (_entry(info, info.uri[len(folder) + 1 :]) for info in infos)
 
     def tail(self, uri: str, start: int) -> bytes:
         """The port reads whole objects. Segments of metrics, the only ones that grow, are small."""

@@ -16,7 +16,7 @@ from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.vaults import below
 from airflow_provider_kinetic.lifecycle.checkpoint_copy import copy_checkpoint
 from airflow_provider_kinetic.lifecycle.checkpoint_pruning import check_finished, judge_checkpoints, prune
-from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError
+from airflow_provider_kinetic.model.errors import CheckpointCorrupt, ConfigurationError, Preempted
 
 Save = Callable[..., str]
 
@@ -97,6 +97,24 @@ def test_steps_of_orbax_stand_beside_ours(place: Any, saved: Save) -> None:
     assert [each.step for each in found] == steps
     assert (found[1].kind, found[1].attempt, found[1].files, found[1].state) == ("orbax", 1, 2, "COMPLETED")
     assert place.reader().latest().step == steps[-1]
+
+
+def test_steps_of_orbax_in_the_directory_itself_are_told_too(place: Any, saved: Save) -> None:
+    first = place.begin()
+    saved(first, 5)
+    place.vault.write(f"{place.uri}/2024/data", b"the user's")
+    for name in ("commit_success.txt", "state/data"):
+        place.vault.write(f"{place.uri}/1000/{name}", b"orbax")
+    first.close(Preempted())
+    place.begin()
+    reader = place.reader()
+    found = reader.latest()
+    assert [each.step for each in reader.checkpoints()] == [5, 1000]
+    assert (found.uri, found.kind, found.attempt, found.files) == (f"{place.uri}/1000", "orbax", 1, 2)
+    assert found.created is not None
+    assert reader.state().step == 1000
+    assert reader.state().lost_seconds < 1
+    assert reader.attempts()[1].resumed_from == {"step": 1000, "uri": f"{place.uri}/1000"}
 
 
 @pytest.mark.parametrize("place", ["gs"], indirect=True)

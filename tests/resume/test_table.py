@@ -244,6 +244,17 @@ def test_must_needs_a_checkpoint(story):
     assert task.submit("must").generation == 1
 
 
+def test_must_is_content_with_a_step_of_orbax_in_the_directory_itself(story):
+    task = story()
+    place = task.submit()
+    task.fail()
+    story.store.write(f"{place.uri}/2024/data", b"the user's")
+    with pytest.raises(ConfigurationError, match="there is no checkpoint"):
+        task.submit("must")
+    story.store.write(f"{place.uri}/1000/commit_success.txt", b"")
+    assert task.submit("must").generation == 1
+
+
 def test_must_counts_what_is_committed_alone(story):
     task = story()
     place = task.submit()

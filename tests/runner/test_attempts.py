@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_kinetic.job.storage import FileStorage, path_to_uri
+from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.storage import Entry, FileStorage, path_to_uri
 from airflow_provider_kinetic.job.training.steps import newest_step
 
 
@@ -20,8 +21,9 @@ def kill(job):
     process.communicate()
 
 
-def endless(mark=None):
-    if mark:
+def endless(mark=None, most=9):
+    """Leaves ``most`` steps of Orbax in the folder ``mark``."""
+    if mark and len(list(Path(mark).glob("*"))) < most:
         number = len(list(Path(mark).glob("*")))
         step = Path(mark) / str(number * 100)
         step.mkdir(parents=True)
@@ -91,12 +93,12 @@ def test_the_budget_ends_a_job(job, by_value):
 
 
 def test_three_attempts_without_a_new_checkpoint_end_a_job(job, by_value):
-    job.call(by_value(endless))
-    for _ in range(3):
+    job.call(by_value(endless), str(job.output / "checkpoints"), 1)
+    for _ in range(4):
         kill(job)
     ended = job.run()
     assert ended.code == 117
-    assert "without a new checkpoint" in ended.termination["reason"]
+    assert "without a new checkpoint: all started from the checkpoint of step 0" in ended.termination["reason"]
 
 
 def test_progress_keeps_a_job_alive(job, by_value):
@@ -151,6 +153,10 @@ def test_on_an_object_store_only_the_marker_commits_a_step():
                 f"{prefix}{name}" for name in ("5/commit_success.txt", "9/default/d", "20/default/commit_success.txt")
             ]
 
-    found = newest_step(Bucket(), "gs://bucket/out/checkpoints")
+        def tree(self, folder, *, numbered):
+            assert numbered
+            return [Entry(f"{folder}/{name}", name) for name in ("4/commit_success.txt", "30/default/d", "40")]
+
+    found = newest_step(Bucket(), TrialLayout("gs://bucket/out"))
     assert found is not None
     assert found.to_dict() == {"step": 5, "uri": "gs://bucket/out/checkpoints/5"}

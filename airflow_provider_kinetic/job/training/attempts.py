@@ -23,7 +23,7 @@ from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.steps import Checkpoint, newest_step
 
 STALLED = 3
-"""So many preempted attempts in a row without a new checkpoint end a job."""
+"""So many preempted attempts in a row that found the same checkpoint end a job."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,16 @@ class Attempt:
     """The newest one at the start."""
 
     def spent(self, max_preemptions: int) -> str:
-        """Why this job must not be started once more; empty when it may run."""
+        """Why this job must not be started once more; empty when it may run.
+
+        That it gets nowhere is sure only where we see a checkpoint of it: others may go on from files of their own.
+        """
         if len(self.earlier) > max_preemptions:
             return f"The job was preempted {len(self.earlier)} times; max_preemptions={max_preemptions}."
-        last = [_origin(record) for record in self.earlier[-STALLED:]]
-        here = self.checkpoint.to_dict() if self.checkpoint else None
-        if len(last) == STALLED and all(origin == here for origin in last):
-            where = f"the checkpoint of step {self.checkpoint.step}" if self.checkpoint else "the beginning"
-            return f"{STALLED} attempts in a row were preempted without a new checkpoint: all started from {where}."
+        here, last = self.checkpoint, [_origin(record) for record in self.earlier[-STALLED:]]
+        if here is not None and last == [here.to_dict()] * STALLED:
+            start = f"all started from the checkpoint of step {here.step}"
+            return f"{STALLED} attempts in a row were preempted without a new checkpoint: {start}."
         return ""
 
 
@@ -93,7 +95,7 @@ class Records:
 
     def _newest(self, seen: Survey) -> Checkpoint | None:
         """Ours or Orbax's, whichever is further."""
-        native = newest_step(self.storage, self.layout.checkpoints)
+        native = newest_step(self.storage, self.layout)
         ours = next(Commits(self.storage, self.layout).newest(seen.visible()), None)
         if ours is None or (native is not None and native.step > ours.step):
             return native

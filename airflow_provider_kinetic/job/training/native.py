@@ -1,4 +1,4 @@
-"""The steps of an Orbax ``CheckpointManager`` that works in the trial's folder, as checkpoints beside ours.
+"""The steps of an Orbax ``CheckpointManager`` that works in the output directory, as checkpoints beside ours.
 
 They are only looked at: retention, deletions and what clears up behind a crash are Orbax's own (``checkpointing`` 3.9).
 The other way round, Orbax leaves names like ours alone, but for one case: with ``cleanup_tmp_directories`` it deletes
@@ -16,10 +16,9 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import Entry, ObjectMissing, Storage
 from airflow_provider_kinetic.job.training.checkpoints import ORBAX, Checkpoint, in_parallel
 from airflow_provider_kinetic.job.training.numbers import as_json
-from airflow_provider_kinetic.job.training.steps import MARKER, steps_among
+from airflow_provider_kinetic.job.training.steps import DESCRIPTION, MARKER, steps_among
 from airflow_provider_kinetic.job.vaults import below
 
-DESCRIPTION = "_CHECKPOINT_METADATA"
 METRICS = "metrics/metrics"
 """File of a step that was saved with ``metrics=``."""
 
@@ -34,14 +33,22 @@ class NativeSteps:
 
     def all(self) -> list[Checkpoint]:
         """The committed ones, lowest step first."""
-        folder = self._layout.checkpoints
-        entries = [entry for entry in self._storage.tree(folder) if not entry.is_folder]
         files: dict[str, dict[str, Entry]] = {}
-        for entry in entries:
-            name, _, rest = entry.name.partition("/")
-            files.setdefault(name, {})[rest] = entry
-        steps = steps_among((f"{folder}/{entry.name}" for entry in entries), folder)
-        return in_parallel(lambda step: self._described(step.step, step.uri, files[step.uri.rpartition("/")[2]]), steps)
+        for folder, entries in zip(self._places, in_parallel(self._files, self._places)):
+            for entry in entries:
+                name, _, rest = entry.name.partition("/")
+                files.setdefault(f"{folder}/{name}", {})[rest] = entry
+        names = (f"{uri}/{rest}" for uri, found in files.items() for rest in found)
+        steps = steps_among(names, self._layout)
+        return in_parallel(lambda step: self._described(step.step, step.uri, files[step.uri]), steps)
+
+    @property
+    def _places(self) -> tuple[str, str]:
+        return self._layout.checkpoints, self._layout.output_dir
+
+    def _files(self, folder: str) -> list[Entry]:
+        found = self._storage.tree(folder, numbered=folder == self._layout.output_dir)
+        return [entry for entry in found if not entry.is_folder]
 
     def _described(self, step: int, uri: str, files: Mapping[str, Entry]) -> Checkpoint:
         last = files.get(MARKER) or max(files.values(), key=lambda entry: entry.updated)
