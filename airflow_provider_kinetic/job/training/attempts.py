@@ -59,6 +59,7 @@ class Records:
         self.job_id = job_id
         self.starts: dict[int, Mapping[str, Any]] = {}
         """Start records that were read."""
+        self.commits = Commits(self.storage, self.layout)
 
     def begin(self, trial: Mapping[str, Any], host_index: int = 0) -> Attempt:
         """Take the next number; every record says whose start it was and with which arguments.
@@ -89,14 +90,14 @@ class Records:
             if not self._create(self.layout.attempt(number), record):
                 self.starts.setdefault(number, {})
                 continue
+            self.starts[number] = record
             if names_of(self.storage.list(self.layout.commits)) <= seen.commits:
                 return Attempt(number, self._earlier(others), checkpoint)
-            self.starts[number] = record
 
     def _newest(self, seen: Survey) -> Checkpoint | None:
         """Ours or Orbax's, whichever is further."""
         native = newest_step(self.storage, self.layout)
-        ours = next(Commits(self.storage, self.layout).newest(seen.visible()), None)
+        ours = next(self.commits.newest(seen.visible()), None)
         if ours is None or (native is not None and native.step > ours.step):
             return native
         return Checkpoint(ours.step, ours.uri)

@@ -183,15 +183,27 @@ class Commits:
         """None when it is gone or cannot be used."""
         with contextlib.suppress(KeyError):
             return self._known[name]
-        uri, found = self._layout.commit(str(name)), None
+        found = None
         try:
-            found = commit_of(json.loads(self._storage.read(uri)), name, self._layout)
+            found = self.read(name)
         except ObjectMissing:
             return None  # deleted meanwhile
         except (ValueError, TypeError, KeyError) as error:
+            uri = self._layout.commit(str(name))
             warnings.warn(f"The checkpoint {uri} cannot be used and is passed over: {error}", stacklevel=2)
         self._known[name] = found
         return found
+
+    def read(self, name: Name) -> Checkpoint:
+        """:raises ObjectMissing: it is gone. Also ValueError, TypeError and KeyError: it cannot be used."""
+        record = json.loads(self._storage.read(self._layout.commit(str(name))))
+        return commit_of(record, name, self._layout)
+
+    @property
+    def known(self) -> Checkpoint | None:
+        """The one saved last of those that were read; it may be gone."""
+        usable = [(name.age, found) for name, found in list(self._known.items()) if found]
+        return max(usable, key=lambda each: each[0])[1] if usable else None
 
     def newest(self, names: Sequence[Name]) -> Iterator[Checkpoint]:
         """Those that can be used, latest first, read one by one."""

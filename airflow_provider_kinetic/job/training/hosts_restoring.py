@@ -43,13 +43,20 @@ class GroupRestorer(Restorer):
 
     @contextlib.contextmanager
     def restored(
-        self, candidates: Iterable[Checkpoint], *, strict: bool, select: Select | None = None
+        self,
+        candidates: Iterable[Checkpoint],
+        *,
+        strict: bool,
+        select: Select | None = None,
+        expected: Checkpoint | None = None,
     ) -> Iterator[Checkpoint | None]:
         """As for one process. Where each process selects its own files, all pass over a checkpoint that lacks any file,
-        so that nobody falls back alone; bytes that changed under the same size are an error then."""
+        so that nobody falls back alone; bytes that changed under the same size are an error then. Processes of one
+        machine wait for each other, so that none of them fetches what is only ``expected``."""
+        expected = expected if len(self._group.here) < 2 else None
         if select is not None and not strict:
             candidates, strict = self._complete(candidates), True
-        with super().restored(candidates, strict=strict, select=select) as found:
+        with super().restored(candidates, strict=strict, select=select, expected=expected) as found:
             yield found
 
     def download(self, checkpoint: Checkpoint, folder: Path, select: Select | None = None) -> Path:

@@ -12,7 +12,9 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Optional
 
 from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.arrivals import Arrival, part_of
@@ -25,6 +27,7 @@ from airflow_provider_kinetic.job.vaults import Vault, below, open_vault
 from airflow_provider_kinetic.model.errors import CheckpointCorrupt
 
 Select = Callable[[str], bool]
+Early = Callable[[Checkpoint], Optional[Path]]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -37,15 +40,23 @@ class Restorer:
 
     @contextlib.contextmanager
     def restored(
-        self, candidates: Iterable[Checkpoint], *, strict: bool, select: Select | None = None
+        self,
+        candidates: Iterable[Checkpoint],
+        *,
+        strict: bool,
+        select: Select | None = None,
+        expected: Checkpoint | None = None,
     ) -> Iterator[Checkpoint | None]:
         """The first candidate that is whole, with ``path``; None when there is no candidate.
 
+        :param expected: most likely the first candidate: it is fetched while the store is asked which that is.
         :raises CheckpointCorrupt: none is whole; with ``strict``, the first is not.
         """
         folder = Path(tempfile.mkdtemp(prefix="kinetic-restore-", dir=os.environ.get(ENV_TMP) or None))
         try:
-            yield self._first(candidates, folder, strict, select)
+            with self._early(expected, folder / "0", select) as early:
+                found = self._first(candidates, folder, strict, select, early)
+            yield found
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -94,22 +105,43 @@ class Restorer:
         return [File(entry.name, entry.size, digest="", edge="", version="") for entry in entries]
 
     def _first(
-        self, candidates: Iterable[Checkpoint], folder: Path, strict: bool, select: Select | None
+        self, candidates: Iterable[Checkpoint], folder: Path, strict: bool, select: Select | None, early: Early
     ) -> Checkpoint | None:
         failure: CheckpointCorrupt | None = None
         for number, checkpoint in enumerate(candidates):
+            target = folder / str(number)
             try:
-                return at(checkpoint, self.download(checkpoint, folder / str(number), select))
+                return at(checkpoint, early(checkpoint) or self.download(checkpoint, target, select))
             except CheckpointCorrupt as error:
                 if strict:
                     raise
-                shutil.rmtree(folder / str(number), ignore_errors=True)
+                shutil.rmtree(target, ignore_errors=True)
                 if not self._deleted(checkpoint):
                     warnings.warn(f"{error.summary} The one before it is tried.", stacklevel=4)
                     failure = failure or error
         if failure is not None:
             raise failure
         return None
+
+    @contextlib.contextmanager
+    def _early(self, expected: Checkpoint | None, folder: Path, select: Select | None) -> Iterator[Early]:
+        """Fetches what is expected. The first call takes it, if it is what is wanted; else it is thrown away."""
+        begun: list[Future[Path]] = []
+
+        def take(wanted: Checkpoint) -> Path | None:
+            while begun:
+                fetched = begun.pop()
+                if wanted == expected:
+                    return fetched.result()
+                wait([fetched])
+                shutil.rmtree(folder, ignore_errors=True)
+            return None
+
+        with ThreadPoolExecutor(1, "kinetic-restore") as pool:
+            if expected is not None:
+                with contextlib.suppress(RuntimeError):  # the interpreter ends: no thread begins any more
+                    begun.append(pool.submit(self.download, expected, folder, select))
+            yield take
 
     def _fetch(self, checkpoint: Checkpoint, files: Sequence[File], folder: Path) -> list[File]:
         """Those that are not what was saved. Parts with most behind them come first: large files take longest."""

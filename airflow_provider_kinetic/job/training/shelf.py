@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, Commits, in_parallel, survey
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.native import NativeSteps
-from airflow_provider_kinetic.job.training.retention import DAY, Keep, Sweeper, delete, pins, ranked, refresh
+from airflow_provider_kinetic.job.training.retention import Keep, Sweeper, delete, pins, ranked
 from airflow_provider_kinetic.job.training.saving import Fence
 from airflow_provider_kinetic.job.vaults import Vault
 
@@ -19,20 +20,36 @@ class Shelf:
     """What can be restored. Asked anew each time, because others may delete; records are read once."""
 
     def __init__(
-        self, vault: Vault, layout: TrialLayout, fence: Fence, keep: Keep, starts: dict[int, Mapping[str, Any]]
+        self,
+        vault: Vault,
+        layout: TrialLayout,
+        fence: Fence,
+        keep: Keep,
+        starts: dict[int, Mapping[str, Any]],
+        commits: Commits,
     ) -> None:
         self._vault = vault
         self._layout = layout
         self._fence = fence
         self._keep = keep
-        self._commits = Commits(vault, layout)
+        self._commits = commits
         self._native = NativeSteps(vault, layout)
         self._starts = starts
-        self._renewed = 0
 
     def add(self, name: Name, checkpoint: Checkpoint) -> None:
         """It was just committed."""
         self._commits.add(name, checkpoint)
+
+    def look_ahead(self) -> None:
+        """What the first restore needs, while the training gets ready. Trouble is for whoever asks."""
+        with contextlib.suppress(Exception):
+            last = self._visible()[-1]
+            self._commits.add(last, self._commits.read(last))
+
+    @property
+    def expected(self) -> Checkpoint | None:
+        """What :meth:`saved` most likely begins with, without asking the store."""
+        return self._commits.known
 
     def saved(self) -> Iterator[Checkpoint]:
         """Ours, last one first; each is read when it is asked for.
@@ -51,7 +68,11 @@ class Shelf:
 
     def latest(self) -> Checkpoint | None:
         """The last one that was saved, or Orbax's where that is further."""
-        ours, native = next(self.saved(), None), next(reversed(self._native.all()), None)
+        looks: Sequence[Callable[[], Checkpoint | None]] = (
+            lambda: next(self.saved(), None),
+            lambda: next(reversed(self._native.all()), None),
+        )
+        ours, native = in_parallel(lambda look: look(), looks)
         if ours is None or (native is not None and native.step > ours.step):
             return native
         return ours
@@ -69,7 +90,6 @@ class Shelf:
             doomed = self._keep.doomed(checkpoints, pins(self._vault, self._layout))
             if doomed and self._fence.holds():
                 in_parallel(lambda name: delete(self._vault, self._layout, name), doomed)
-            self._renew([each.name for each in checkpoints if each.name not in doomed])
         except Exception as error:
             warnings.warn(f"Old checkpoints of {self._layout.output_dir} could not be deleted: {error}", stacklevel=1)
 
@@ -79,15 +99,6 @@ class Shelf:
             Sweeper(self._vault, self._layout, attempt).sweep(self._starts)
         except Exception as error:
             warnings.warn(f"{self._layout.output_dir} could not be cleared up: {error}", stacklevel=1)
-
-    def _renew(self, kept: Sequence[str]) -> None:
-        """Once a day, by the clock of the store, where the last record is the newest thing."""
-        if not kept or self._layout.output_dir.startswith("file://"):
-            return
-        newest = self._vault.entry(self._layout.commit(kept[-1]))
-        if newest is not None and newest.updated > self._renewed + DAY:
-            self._renewed = newest.updated
-            refresh(self._vault, self._layout, kept, newest.updated)
 
     def _visible(self) -> list[Name]:
         seen = survey(self._vault, self._layout, self._starts)

@@ -23,7 +23,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.report import FAILURE, SUCCESS, Report
 from airflow_provider_kinetic.job.stall import Pulse
 from airflow_provider_kinetic.job.training.attempts import Attempt, Records
-from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, numbered
+from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, Commits, numbered
 from airflow_provider_kinetic.job.training.ending import UNKNOWN, Ending
 from airflow_provider_kinetic.job.training.facts import Facts, facts_of
 from airflow_provider_kinetic.job.training.heartbeat import Heartbeat
@@ -125,7 +125,8 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         newest = fence.holds if host.leads else _never
         starts = self._start.records.starts if self._start.records else {}
         starts.setdefault(self.attempt, {})  # a listing may not show it yet
-        self._shelf = Shelf(self._vault, layout, fence, keep, starts)
+        commits = self._start.records.commits if self._start.records else Commits(self._vault, layout)
+        self._shelf = Shelf(self._vault, layout, fence, keep, starts, commits)
         self._metrics = Metrics(self._vault, layout, self.attempt, newest, starts, self._start.spool, self.process)
         self._heartbeat = Heartbeat(self._vault, layout, self.attempt, newest)
         saving = self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed, self._start.saved
@@ -141,6 +142,8 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
             self._agreement = self._until_closed.enter_context(closing(agreement))
         if host.leads:
             self._heartbeat.start()
+            if self._start.records is None:
+                self._saver.later(self._shelf.look_ahead)
             self._saver.later(lambda: self._shelf.sweep(self.attempt))
             self._saver.later(lambda: sweep(self._vault, layout, self.attempt))
         self._continues = False
@@ -161,7 +164,8 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         """
         named = self._begins_with() if checkpoint is None else checkpoint
         if named is None:
-            return self._restorer.restored(self._shelf.saved(), strict=strict, select=select)
+            expected = self._shelf.expected
+            return self._restorer.restored(self._shelf.saved(), strict=strict, select=select, expected=expected)
         restorer, found = self._named(named)
         return restorer.restored([found], strict=True, select=select)
 
