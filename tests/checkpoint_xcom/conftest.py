@@ -1,4 +1,4 @@
-"""A DAG file and a local platform for every test; its jobs train."""
+"""A DAG file and a platform for every test, the local one unless it says ``IN_EITHER_STORE``; its jobs train."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cloud_shop import CloudShop
 from shop import Shop
 
 TRAIN = """
@@ -32,8 +33,9 @@ def f(steps=3, then=None):
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    with Shop.opened(tmp_path, monkeypatch) as shop:
+def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    kind = CloudShop if getattr(request, "param", "file") == "gs" else Shop
+    with kind.opened(tmp_path, monkeypatch) as shop:
         yield shop
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import tasks
+from cloud_shop import IN_EITHER_STORE
 
 from airflow_provider_kinetic.job.storage import uri_to_path
+from airflow_provider_kinetic.lifecycle.reader import TrialReader
 
 MODELS = (
     "\n\nwith DAG('shop', schedule=None) as dag:\n"
@@ -30,6 +32,7 @@ def events(shop, result):
     return shop.db.rows[result.key].ending.get("outlet_events", [])
 
 
+@IN_EITHER_STORE
 def test_a_success_names_it_in_the_event(shop, run):
     result = run()
 
@@ -39,17 +42,19 @@ def test_a_success_names_it_in_the_event(shop, run):
         assert event["extra"]["kinetic_checkpoint"]["uri"] == checkpoint.uri
         assert event["extra"]["kinetic_checkpoint"]["step"] == 3
         assert event["extra"]["kinetic_trial"]["metrics"]["train/loss"] == pytest.approx(1 / 3)
-    pins = Path(uri_to_path(result.xcoms["output_dir"]), ".kinetic", "pins")
-    assert [pin.name for pin in pins.iterdir()] == [checkpoint.uri.rpartition("/")[2]]
+    found = TrialReader(shop.ports.store, result.xcoms["output_dir"]).checkpoints()
+    assert [(each.uri, each.pinned) for each in found] == [(checkpoint.uri, True)]
 
 
+@IN_EITHER_STORE
 @pytest.mark.faults
 def test_a_failure_makes_no_event(shop, run):
     result = run(then="fail")
 
     assert result.state == "up_for_retry"
     assert events(shop, result) == []
-    assert not Path(uri_to_path(result.xcoms["output_dir"]), ".kinetic", "pins").exists()
+    found = TrialReader(shop.ports.store, result.xcoms["output_dir"]).checkpoints()
+    assert [each.pinned for each in found] == [False]
 
 
 @pytest.mark.faults

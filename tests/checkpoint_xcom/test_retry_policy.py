@@ -24,7 +24,7 @@ def example(shop):
 
     def load(**attributes):
         task = load_task(shop.dag_file, "train")
-        vars(task).update(container_image=sys.executable, deferrable=False, **attributes)
+        vars(task).update({"container_image": sys.executable, "deferrable": False, **attributes})
         return task
 
     return load
@@ -71,16 +71,18 @@ def test_a_mistake_is_not_tried_again(example, shop):
 
 
 @pytest.mark.faults
-def test_damaged_checkpoints_are_not_tried_again(example, shop):
-    task = example(op_kwargs={"steps": 200}, resume="always")
+@pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
+def test_damaged_checkpoints_are_not_tried_again(example, shop, deferrable):
+    task = example(op_kwargs={"steps": 200}, resume="always", deferrable=deferrable)
     result = tasks.run(task, shop.db)
     assert result.value == {"weight": pytest.approx(1.0), "went_on_after": 0}
     for file in Path(uri_to_path(result.xcoms["output_dir"])).glob("checkpoints/*/weight"):
         file.write_text("?")
 
     shop.db.clear(result.key, retries=5)
-    again = tasks.run(example(op_kwargs={"steps": 300}, resume="always"), shop.db)
+    again = tasks.run(example(op_kwargs={"steps": 300}, resume="always", deferrable=deferrable), shop.db)
 
+    assert bool(again.deferrals) is deferrable
     assert type(again.error) is errors.CheckpointCorrupt
     assert again.state == "failed"
 

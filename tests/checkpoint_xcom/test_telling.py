@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import tasks
+from cloud_shop import IN_EITHER_STORE
 from installation import TaskKey
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
-from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.model.checkpoint import KineticCheckpoint
 from airflow_provider_kinetic.model.errors import (
     InfrastructureError,
@@ -25,16 +24,12 @@ from airflow_provider_kinetic.model.errors import (
 LINE = "Attempt 1: last checkpoint at step 3"
 
 
-def files_of(checkpoint: KineticCheckpoint) -> dict[str, str]:
-    folder = Path(uri_to_path(checkpoint.uri))
-    return {path.name: path.read_text() for path in folder.iterdir() if path.name == "state"}
-
-
 IN_THE_WORKER = pytest.param(False, id="in the worker", marks=pytest.mark.faults)
 
 
 @pytest.mark.parametrize("deferrable", [IN_THE_WORKER, pytest.param(True, id="deferred")])
-def test_of_a_success(train, deferrable):
+@IN_EITHER_STORE
+def test_of_a_success(train, shop, deferrable):
     result = train(deferrable=deferrable)
 
     assert result.value == 3
@@ -45,10 +40,11 @@ def test_of_a_success(train, deferrable):
     assert isinstance(checkpoint, KineticCheckpoint)
     assert (checkpoint.step, checkpoint.attempt, checkpoint.kind) == (3, 1, "kinetic")
     assert checkpoint.metadata["loss"] == pytest.approx(1 / 3)
-    assert files_of(checkpoint) == {"state": "3"}
+    assert shop.ports.store.read(f"{checkpoint.uri}/state") == b"3"
     assert any(line.startswith(LINE) and told["dir"] in line for line in result.log)
 
 
+@IN_EITHER_STORE
 def test_of_an_exception(train):
     result = train("fail")
 
@@ -59,6 +55,7 @@ def test_of_an_exception(train):
     assert result.xcoms["kinetic_checkpoint"].step == 3
 
 
+@IN_EITHER_STORE
 @pytest.mark.faults
 def test_of_a_process_that_died(train):
     result = train("die", deferrable=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from airflow.sdk.serde import deserialize, serialize
+from cloud_shop import IN_EITHER_STORE
 
 from airflow_provider_kinetic import KineticCheckpoint, job
 from airflow_provider_kinetic.hooks.xcom import allow_values
@@ -107,6 +108,7 @@ def value_of(shop, task_id):
     return result.value
 
 
+@IN_EITHER_STORE
 def test_train_then_evaluate(shop):
     write(shop)
     returned = value_of(shop, "train")
@@ -126,6 +128,7 @@ def test_one_that_the_function_returns(shop, options):
     assert value_of(shop, "evaluate_returned") == ["KineticCheckpoint", 5, "of step 5"]
 
 
+@IN_EITHER_STORE
 @pytest.mark.faults
 def test_a_new_trial_begins_with_it(shop):
     write(shop)

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from command_line import CommandLine
 from command_line import command_line as command_line_of
+from gcs_places import gcs
 from installation import local_connection
 from project import until
 
@@ -26,6 +27,8 @@ from airflow_provider_kinetic.lifecycle.work import Work
 from airflow_provider_kinetic.model.handle import JobHandle
 from airflow_provider_kinetic.model.spec import JobSpec, TaskIdentity
 from airflow_provider_kinetic.model.status import JobState
+
+__all__ = ["gcs"]
 
 FUNCTIONS = """
 import sys

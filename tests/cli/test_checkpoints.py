@@ -5,19 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checkpoint_files import write
 from event_files import read_events
+from garbage import collected
+from gcs_places import BUCKET
+from gcs_server import GcsServer
 from installation import TaskKey
 from tables import Tables
 
+from airflow_provider_kinetic.hooks.gcs import close as close_clients
+from airflow_provider_kinetic.job.gcs_http import Session
+from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.trials import Trial
-from airflow_provider_kinetic.job.vaults import FileVault, as_uri
+from airflow_provider_kinetic.job.vaults import FileVault, Vault, as_uri
 from airflow_provider_kinetic.model.errors import Preempted
 
 
@@ -34,17 +40,35 @@ def folder(desk: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def trained(folder: Path) -> str:
-    """The folder of a trial that was preempted once and ended well, with checkpoints of steps 1 to 5."""
+def bucket(gcs: GcsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsVault]:
+    """The connection leads to a Cloud Storage, as on a cluster."""
+    connection = {"conn_type": "kinetic", "extra": {"platform": "kubernetes", "bucket": BUCKET}}
+    monkeypatch.setenv("AIRFLOW_CONN_KINETIC_DEFAULT", json.dumps(connection))
+    session = Session({"STORAGE_EMULATOR_HOST": gcs.url}, patience=10)
+    with collected():
+        yield GcsVault(session)
+        session.close()
+        close_clients()
+
+
+@pytest.fixture(params=["file", "gs"])
+def trained(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Where a trial is that was preempted once and ended well, with checkpoints of steps 1 to 5."""
+    if request.param == "file":
+        return train(str(folder), FileVault())
+    return train(f"gs://{BUCKET}/my runs/one", request.getfixturevalue("bucket"))
+
+
+def train(where: str, vault: Vault) -> str:
     for steps, end in (((1, 2), Preempted()), ((3, 4, 5), None)):
-        trial = Trial(as_uri(folder), Keep(latest=10), FileVault())
+        trial = Trial(as_uri(where), Keep(latest=10), vault)
         for step in steps:
             trial.log({"loss": 1 / step, "rate": 0.1}, step=step)
             trial.log({"loss": float("nan")}, step=step, group="validation")
             with trial.save(step, loss=1 / step) as path:
                 write(path, {"state": str(step).encode()})
         trial.close(end)
-    return str(folder)
+    return where
 
 
 @pytest.fixture
@@ -135,6 +159,15 @@ def test_a_copy_is_said_on_stdout(desk: Any, trained: str, capsys: Any) -> None:
     assert json.loads((target / "metadata.json").read_text())["steps_completed"] == 5
     desk.run("checkpoints", "copy", trained, "1", str(target), code=1)
     assert "There is something in" in said(capsys)
+
+
+@pytest.mark.parametrize("trained", ["gs"], indirect=True)
+def test_a_copy_within_cloud_storage(desk: Any, trained: str, bucket: GcsVault, capsys: Any) -> None:
+    target = f"gs://{BUCKET}/copy of it"
+    assert desk.run("checkpoints", "copy", trained, "best:loss", target) == f"{target}\n"
+    assert bucket.read(f"{target}/state") == b"5"
+    desk.run("checkpoints", "copy", trained, "1", target, code=1)
+    assert "There is something under" in said(capsys)
 
 
 def test_metrics_of_all_attempts(desk: Any, trained: str) -> None:

@@ -93,10 +93,10 @@ def test_it_goes_on_each_time(tmp_path):
 def test_it_goes_on_in_cloud_storage(tmp_path):
     with GcsServer("tests") as server:
         environ = {"STORAGE_EMULATOR_HOST": server.url}
-        said = [run(tmp_path, "-c", SCRIPT.format(storage="gs://tests/trials"), **environ) for _ in range(2)]
-        assert said == ["group 0\n", "group 99\n"]
+        said = [run(tmp_path, "-c", SCRIPT.format(storage="gs://tests/trials"), **environ) for _ in range(3)]
+        assert said == ["group 0\n", "group 99\n", "group 189\n"]
         session = Session(environ, patience=10)
-        check(GcsVault(session), "gs://tests/trials/group/one", 198)
+        check(GcsVault(session), "gs://tests/trials/group/one", 288)
         session.close()
         assert not (tmp_path / "kinetic-output").exists()
 

@@ -28,6 +28,8 @@ from airflow_provider_kinetic.model.target import Target
 
 PATIENCE = 60.0
 """Seconds within which what a test waits for happens, also on a machine that does much else."""
+IN_EITHER_STORE = pytest.mark.parametrize("shop", ["file", pytest.param("gs", marks=pytest.mark.faults)], indirect=True)
+"""Of a folder's ``shop`` fixture: jobs of this machine, then those of a cluster, with their outputs in a bucket."""
 
 
 @dataclass
