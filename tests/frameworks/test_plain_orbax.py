@@ -13,13 +13,13 @@ from project import until
 from shop import Shop
 
 TRAIN = """
-def f(crash_at=0):
+def f(crash_at=0, below="/checkpoints"):
     import os
     import time
     import numpy as np
     import orbax.checkpoint as ocp
 
-    folder = os.environ["KINETIC_OUTPUT_DIR"].removeprefix("file://") + "/checkpoints"
+    folder = os.environ["KINETIC_OUTPUT_DIR"].removeprefix("file://") + below
     options = ocp.CheckpointManagerOptions(save_interval_steps=10, max_to_keep=2, enable_async_checkpointing=False)
     with ocp.CheckpointManager(folder, options=options) as manager:
         first = manager.latest_step() or 0
@@ -57,20 +57,22 @@ def test_a_retry_goes_on_and_a_clear_of_what_succeeded_starts_afresh(shop: Shop)
     assert cleared.xcoms["output_dir"] != retried.xcoms["output_dir"]
 
 
-@pytest.mark.parametrize("hard", [False, True])
-def test_a_preempted_job_goes_on_within_its_try(shop: Shop, hard: bool) -> None:
-    """With a warning, and without."""
+@pytest.mark.parametrize(("hard", "below"), [(False, "/checkpoints"), (True, "/checkpoints"), (True, "")])
+def test_a_preempted_job_goes_on_within_its_try(shop: Shop, hard: bool, below: str) -> None:
+    """With a warning, and without; with steps below the output directory, and in it."""
     (shop.folder / "waiting").touch()
-    shop.job(TRAIN)
-    preempted = threading.Thread(target=_preempt, args=(shop, hard))
+    shop.job(TRAIN, op_kwargs={"below": below})
+    preempted = threading.Thread(target=_preempt, args=(shop, hard, below))
     preempted.start()
     result = shop.run()
     preempted.join()
     assert (result.state, result.value) == ("success", 20)
     attempts = Path(result.xcoms["output_dir"].removeprefix("file://")) / ".kinetic" / "attempts"
     assert json.loads((attempts / "0002.json").read_text())["parent"]["checkpoint"]["step"] == 20
+    latest = result.xcoms["kinetic_checkpoint"]
+    assert (latest.step, latest.uri) == (50, f"{result.xcoms['output_dir']}{below}/50")
 
 
-def _preempt(shop: Shop, hard: bool) -> None:
-    until(lambda: any(shop.platform.glob("outputs/shop/job/*/checkpoints/20/commit_success.txt")), patience=250)
+def _preempt(shop: Shop, hard: bool, below: str) -> None:
+    until(lambda: any(shop.platform.glob(f"outputs/shop/job/*{below}/20/commit_success.txt")), patience=250)
     shop.ports.cluster.preempt(shop.handle().k8s_name, hard=hard)

@@ -99,6 +99,7 @@ def test_a_listing_goes_on_after_a_uri(store: Store, root: str, cut: int) -> Non
         store.write(uri, b"")
     after = uris[cut - 1] if cut else ""
     assert [info.uri for info in store.list(f"{root}/", after=after)] == uris[cut:]
+    assert [info.uri for info in store.list(f"{root}/", after=after, before=uris[-1])] == uris[cut:-1]
 
 
 @pytest.mark.parametrize("name", ["with space", "ünï/cödé 試", "hash#tag", "what?", "a?b=c#d", "100%", "a%20b", "+~'&"])

@@ -11,7 +11,7 @@ from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE, noise
 from airflow_provider_kinetic.job import digests
 from airflow_provider_kinetic.job.gcs_http import GcsError
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
-from airflow_provider_kinetic.job.storage import ObjectMissing, uri_to_path
+from airflow_provider_kinetic.job.storage import Entry, ObjectMissing, uri_to_path
 from airflow_provider_kinetic.job.vaults import Hashed, below
 
 MIB = 1 << 20
@@ -73,6 +73,15 @@ def test_folders_are_those_that_hold_something(place):
     for name in ("a/b", "a/c/d", "e/f", "g"):
         place.vault.write(below(place.uri, name), b"1")
     assert place.vault.folders(place.uri) == ["a", "e"]
+
+
+def test_what_begins_with_a_digit_is_listed_alone(place):
+    assert list(place.vault.tree(place.uri, numbered=True)) in ([], [Entry(f"{place.uri}/", "")])
+    for name in ("-1/a", "0/a", "00/x", "1", "10/a b/c", "9a/d", ":/a", "a/1", ".kinetic/1"):
+        place.vault.write(below(place.uri, name), b"1")
+    found = [entry for entry in place.vault.tree(place.uri, numbered=True) if not entry.is_folder]
+    assert sorted(entry.name for entry in found) == ["0/a", "00/x", "1", "10/a b/c", "9a/d"]
+    assert {entry.uri for entry in found} == {below(place.uri, entry.name) for entry in found}
 
 
 def test_renewed_objects_are_the_same(place):
