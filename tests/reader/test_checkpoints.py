@@ -153,7 +153,7 @@ def test_a_copy_is_the_checkpoint(place: Any, saved: Save, tmp_path: Path) -> No
     target = tmp_path / "new" / "copy"
     assert copy_checkpoint(place.store, found, str(target)) == str(target)
     files = read(target)
-    assert json.loads(files.pop("manifest.json"))["v"] == 1
+    assert json.loads(files.pop("manifest.json"))["v"] == 2
     assert files == {"state": b"5", "a/b ä": b"x" * 100}
     assert [path.name for path in target.parent.iterdir()] == ["copy"]
     with pytest.raises(ConfigurationError, match="something in"):
