@@ -96,8 +96,15 @@ class GcsVault(GcsStorage):
         return self._rewrite(source, target, {"ifSourceGenerationMatch": version})
 
     def renew(self, uri: str) -> None:
-        """A new generation of the same bytes; its age begins anew [to be confirmed on the real service]."""
-        self._rewrite(uri, uri, {})
+        """A new generation of the same bytes; its age begins anew [to be confirmed on the real service].
+
+        Of what is deleted or overwritten meanwhile nothing comes back.
+        """
+        reply = self._session.request("GET", _object(uri, {"fields": "generation"}))
+        if reply.status == 404 and not _bucket_missing(reply):
+            return
+        found = self._made("look at", uri, reply)["generation"]
+        self._rewrite(uri, uri, {"ifSourceGenerationMatch": found, "ifGenerationMatch": found})
 
     def _rewrite(self, source: str, target: str, query: dict[str, str]) -> str | None:
         bucket, name = _split(target)

@@ -7,7 +7,6 @@ import math
 import warnings
 
 import pytest
-from checkpoint_files import IN_CLOUD_STORAGE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,8 +191,8 @@ def aged(place, monkeypatch, days):
     """The store's clock shows that all of this was made so long ago; what comes later is new."""
     tree, old = place.vault.tree, set(place.names())
 
-    def entries(folder):
-        for entry in tree(folder):
+    def entries(folder, **options):
+        for entry in tree(folder, **options):
             past = days * retention.DAY if entry.uri[len(place.uri) + 1 :] in old else 0
             yield entry._replace(updated=entry.updated - past)
 
@@ -213,24 +212,6 @@ def test_what_does_not_belong_to_the_story_goes_after_a_week(place, saved, monke
     last = place.begin()
     assert [each.step for each in last.checkpoints] == [1]
     assert (len(place.names(".kinetic/checkpoints")) == 2) is stay
-
-
-@IN_CLOUD_STORAGE
-def test_a_long_attempt_renews_once_a_day(place, saved, monkeypatch):
-    trial = place.begin()
-    saved(trial, 1)
-    settled(trial)
-    renew, renewed = place.vault.renew, []
-    aged(place, monkeypatch, 21)
-    monkeypatch.setattr(place.vault, "renew", lambda uri: (renewed.append(uri), renew(uri)))
-    saved(trial, 2)
-    settled(trial)
-    assert renewed == []
-    trial._shelf._renewed -= 2 * retention.DAY
-    saved(trial, 3)
-    settled(trial)
-    assert place.layout.attempt(1) in renewed
-    assert [each.step for each in place.begin().checkpoints] == [1, 2, 3]
 
 
 def test_old_objects_that_are_kept_are_made_anew(place, saved, monkeypatch):

@@ -11,7 +11,7 @@ from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.training.checkpoints import Checkpoint, Commits, in_parallel, survey
 from airflow_provider_kinetic.job.training.lineage import Name
 from airflow_provider_kinetic.job.training.native import NativeSteps
-from airflow_provider_kinetic.job.training.retention import DAY, Keep, Sweeper, delete, pins, ranked, refresh
+from airflow_provider_kinetic.job.training.retention import Keep, Sweeper, delete, pins, ranked
 from airflow_provider_kinetic.job.training.saving import Fence
 from airflow_provider_kinetic.job.vaults import Vault
 
@@ -35,7 +35,6 @@ class Shelf:
         self._commits = commits
         self._native = NativeSteps(vault, layout)
         self._starts = starts
-        self._renewed = 0
 
     def add(self, name: Name, checkpoint: Checkpoint) -> None:
         """It was just committed."""
@@ -91,7 +90,6 @@ class Shelf:
             doomed = self._keep.doomed(checkpoints, pins(self._vault, self._layout))
             if doomed and self._fence.holds():
                 in_parallel(lambda name: delete(self._vault, self._layout, name), doomed)
-            self._renew([each.name for each in checkpoints if each.name not in doomed])
         except Exception as error:
             warnings.warn(f"Old checkpoints of {self._layout.output_dir} could not be deleted: {error}", stacklevel=1)
 
@@ -101,15 +99,6 @@ class Shelf:
             Sweeper(self._vault, self._layout, attempt).sweep(self._starts)
         except Exception as error:
             warnings.warn(f"{self._layout.output_dir} could not be cleared up: {error}", stacklevel=1)
-
-    def _renew(self, kept: Sequence[str]) -> None:
-        """Once a day, by the clock of the store, where the last record is the newest thing."""
-        if not kept or self._layout.output_dir.startswith("file://"):
-            return
-        newest = self._vault.entry(self._layout.commit(kept[-1]))
-        if newest is not None and newest.updated > self._renewed + DAY:
-            self._renewed = newest.updated
-            refresh(self._vault, self._layout, kept, newest.updated)
 
     def _visible(self) -> list[Name]:
         seen = survey(self._vault, self._layout, self._starts)

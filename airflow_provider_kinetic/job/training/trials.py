@@ -35,6 +35,7 @@ from airflow_provider_kinetic.job.training.metrics import Metrics, over
 from airflow_provider_kinetic.job.training.named import Named
 from airflow_provider_kinetic.job.training.notice import Notice
 from airflow_provider_kinetic.job.training.orbax import WithOrbax
+from airflow_provider_kinetic.job.training.renewal import Renewal
 from airflow_provider_kinetic.job.training.restoring import Restorer, Select
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.saving import Draft, Fence, Saver
@@ -129,6 +130,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         self._shelf = Shelf(self._vault, layout, fence, keep, starts, commits)
         self._metrics = Metrics(self._vault, layout, self.attempt, newest, starts, self._start.spool, self.process)
         self._heartbeat = Heartbeat(self._vault, layout, self.attempt, newest)
+        self._renewal = Renewal(self._vault, layout, starts)
         saving = self._vault, layout, fence, self.attempt, self._metrics.flush, self._committed, self._start.saved
         saver = ShardedSaver(group, *saving) if group else Saver(*saving)
         super().__init__(Notice(os.environ), fence, saver)
@@ -142,6 +144,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
             self._agreement = self._until_closed.enter_context(closing(agreement))
         if host.leads:
             self._heartbeat.start()
+            self._renewal.start()
             if self._start.records is None:
                 self._saver.later(self._shelf.look_ahead)
             self._saver.later(lambda: self._shelf.sweep(self.attempt))
@@ -260,6 +263,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
             finally:
                 self._metrics.close()
                 self._heartbeat.close()
+                self._renewal.close()
                 self._until_closed.close()
                 if self._pulse is not None:
                     self._pulse.close()
