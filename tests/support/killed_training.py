@@ -1,11 +1,11 @@
-"""A training loop that can be killed at a named call of its store: ``python killed_training.py URI [POINT NTH WHEN]``.
+"""A training loop that can be killed at a named call of its store: ``killed_training.py URI [POINT NTH WHEN [HOW]]``.
 
-Points are a call and what it is about, such as ``write commit``; ``WHEN`` is ``before`` or ``after`` the call.
+Points are a call and what it is about, such as ``write commit``; ``WHEN`` is ``before`` or ``after`` the call, ``HOW``
+the signal.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -18,12 +18,14 @@ from checkpoint_files import noise, write
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.trials import Trial
 from airflow_provider_kinetic.job.vaults import open_vault
+from airflow_provider_kinetic.model.errors import Superseded
 
 KEEP = Keep(latest=2, best=("loss", 1, "min"), every=7)
 KINDS = {
     r"\.kinetic/attempts/\d+\.json": "attempt",
-    r"\.kinetic/checkpoints/.+": "commit",
-    r"\.kinetic/tombstones/.+": "tombstone",
+    r"\.kinetic/attempts/\d+\.end\.json": "end",
+    r"\.kinetic/checkpoints/.*": "commit",
+    r"\.kinetic/tombstones/.*": "tombstone",
     r"\.kinetic/pins/.+": "pin",
     r"\.kinetic/metrics/.+jsonl": "segment",
     r"\.kinetic/metrics/summary\.json": "summary",
@@ -43,13 +45,14 @@ def loss(step: int) -> float:
 
 
 class Killing:
-    """A vault whose user dies at one of its calls."""
+    """A vault whose user dies, or is stopped, at one of its calls."""
 
-    def __init__(self, uri: str, point: str, nth: int, when: str) -> None:
+    def __init__(self, uri: str, point: str = "", nth: str = "0", when: str = "", how: str = "SIGKILL") -> None:
         self._vault = open_vault(uri)
         self._uri = uri
-        self._death = point, nth, when
-        self._calls: Counter[str] = Counter()
+        self._death = point, int(nth), when
+        self._signal = signal.Signals[how]
+        self.calls: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
@@ -59,8 +62,8 @@ class Killing:
             target = args[0] if name in ("send", "copy") else uri
             with self._lock:
                 point = f"{name} {self._kind(target)}"
-                self._calls[point] += 1
-                nth = self._calls[point]
+                self.calls[point] += 1
+                nth = self.calls[point]
             self._pass(point, nth, "before")
             result = method(uri, *args, **options)
             self._pass(point, nth, "after")
@@ -74,11 +77,24 @@ class Killing:
 
     def _pass(self, point: str, nth: int, when: str) -> None:
         if self._death == (point, nth, when):
-            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pthread_kill(threading.get_ident(), self._signal)  # this thread does not do anything after it
 
 
-def main(uri: str, point: str = "", nth: str = "0", when: str = "") -> None:
-    trial = Trial(uri, KEEP, Killing(uri, point, int(nth), when))  # type: ignore[arg-type]
+def main(uri: str, *death: str) -> None:
+    print("begins", flush=True)
+    train(uri, Killing(uri, *death))
+
+
+def train(uri: str, vault: Killing) -> None:
+    try:
+        with Trial(uri, KEEP, vault) as trial:  # type: ignore[arg-type]
+            _train(trial)
+    except Superseded as error:
+        print(f"superseded: {error}", flush=True)
+        raise
+
+
+def _train(trial: Trial) -> None:
     with trial.restore() as found:
         begun = found.step if found else 0
     print(f"resumed {begun}", flush=True)
@@ -90,7 +106,6 @@ def main(uri: str, point: str = "", nth: str = "0", when: str = "") -> None:
             write(folder, files(step))
         if step % 3:
             print(f"committed {step}", flush=True)
-    trial.close()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from checkpoint_files import read
@@ -17,8 +18,11 @@ def told(output: str, word: str) -> int:
     return int(found[-1]) if found else 0
 
 
-def check(place: Any, committed: int) -> None:
-    """What every attempt may rely on, and what is left in the store after it cleared up."""
+def check(place: Any, committed: int, aside: Collection[str] = ()) -> None:
+    """What every attempt may rely on, and what is left in the store after it cleared up.
+
+    :param aside: checkpoints that lie there and are not part of the story.
+    """
     trial = place.begin(KEEP)
     checkpoints = trial.checkpoints
     assert max((each.step for each in checkpoints), default=0) >= committed
@@ -34,6 +38,7 @@ def check(place: Any, committed: int) -> None:
     assert [row.step for row in rows if row.group == "validation"] == list(range(1, last + 1, 2))
     commits = {name.rpartition("/")[2][: -len(".json")] for name in place.names(".kinetic/checkpoints/")}
     data = set(place.vault.folders(f"{place.uri}/checkpoints"))
-    assert data == commits == {each.name for each in checkpoints}
+    assert commits.issuperset(aside)
+    assert data - set(aside) == commits - set(aside) == {each.name for each in checkpoints}
     assert place.names(".kinetic/tombstones/") == []
     trial.close()

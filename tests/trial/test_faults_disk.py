@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,7 +11,9 @@ import warnings
 from pathlib import Path
 
 import pytest
-from checkpoint_files import IN_CLOUD_STORAGE, noise, read, write
+from checkpoint_files import IN_CLOUD_STORAGE, ON_THIS_MACHINE, noise, read, write
+
+from airflow_provider_kinetic.job.training.saving import NotSaved
 
 NAMES = [
     "with space",
@@ -116,6 +119,84 @@ def test_a_full_disk_while_restoring_says_where_there_may_be_room(place, scratch
     assert f"{scratch}/kinetic-restore-" in said[0]
     assert "KINETIC_TMP names a folder on another disk" in said[0]
     assert said[1:] == ["3"]
+
+
+@pytest.fixture
+def small_disk():
+    """Mounts a file system with room for some small files."""
+    mounted = []
+
+    def mount(folder):
+        folder.mkdir()
+        options = ["-t", "tmpfs", "-o", "size=256k,nr_inodes=100"]
+        if subprocess.run(["mount", *options, "tmpfs", folder], capture_output=True, check=False).returncode:
+            pytest.skip("only root may mount a file system")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def scarce(tmp_path, small_disk, monkeypatch):
+    """Where checkpoints are filled."""
+    folder = small_disk(tmp_path / "small")
+    monkeypatch.setenv("KINETIC_TMP", str(folder))
+    return folder
+
+
+def fill(folder):
+    """All bytes; files still have names."""
+    with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+
+
+def goes_on(place, trial, saved):
+    """Nothing of step 2 is seen, and the next one is saved."""
+    assert [each.step for each in trial.checkpoints] == [1]
+    assert not any("000002-a" in name for name in place.names(".kinetic/checkpoints/"))
+    saved(trial, 3)
+    assert [each.step for each in place.begin().checkpoints] == [1, 3]
+
+
+def test_no_room_for_what_we_add_to_the_files(place, saved, scarce):
+    trial = place.begin()
+    saved(trial, 1)
+    with pytest.raises(OSError, match="No space left"), trial.save(2) as folder:
+        fill(folder)
+    assert list(scarce.iterdir()) == []
+    goes_on(place, trial, saved)
+
+
+def test_no_room_for_the_folder_that_is_to_be_filled(place, saved, scarce):
+    trial = place.begin()
+    saved(trial, 1)
+    with contextlib.suppress(OSError):
+        for number in range(100):
+            (scarce / str(number)).touch()
+    with pytest.raises(OSError, match=rf"No space left.*{scarce}/kinetic-save-"), trial.save(2):
+        pytest.fail("there is nothing to fill")
+    for path in scarce.iterdir():
+        path.unlink()
+    goes_on(place, trial, saved)
+
+
+@ON_THIS_MACHINE
+def test_no_room_in_the_output_directory(place, saved, scratch, small_disk, tmp_path):
+    """The files stay where there was room, and what arrived of them takes none in the directory."""
+    small_disk(tmp_path / "out put")
+    trial = place.begin()
+    saved(trial, 1)
+    state = noise(2, 300_000)
+    with pytest.raises(NotSaved, match=rf"step 2 is not saved.*No space left.*stay in {scratch}/"), trial.save(2) as to:
+        write(to, {"state": state})
+    assert [read(folder) for folder in scratch.iterdir()] == [{"state": state}]
+    goes_on(place, trial, saved)
+    for each in place.attempts:
+        each.close()
 
 
 @IN_CLOUD_STORAGE

@@ -1,4 +1,4 @@
-"""Saves that cannot succeed: what the training learns, what stays, and what a stop leaves out."""
+"""Saves in trouble: what is not noticed, what the training learns, what stays, and what a stop leaves out."""
 
 from __future__ import annotations
 
@@ -42,6 +42,60 @@ def test_what_could_not_be_stored_stays_here_until_the_next_one_is(place, gcs, s
     saved(trial, 4)
     assert folders(scratch) == []
     assert [each.step for each in trial.checkpoints] == [4]
+
+
+@IN_CLOUD_STORAGE
+def test_a_lost_answer_to_the_commit_is_our_own(place, gcs, saved, monkeypatch):
+    """The request is repeated, and refused because the first one was served."""
+    trial, write, served = place.begin(), place.vault.write, []
+
+    def write_and_lose(uri, data, **options):
+        lost = uri.startswith(place.layout.commits)
+        before = gcs.requests["insert"]
+        if lost:
+            gcs.lose_reply("insert")
+        write(uri, data, **options)
+        if lost:
+            served.append(gcs.requests["insert"] - before)
+
+    monkeypatch.setattr(place.vault, "write", write_and_lose)
+    saved(trial, 1)
+    assert served == [2]
+    assert trial.latest.step == 1
+    assert len(place.names(".kinetic/checkpoints")) == 1
+
+
+def test_a_commit_that_is_there_already_is_known_by_its_nonce(place, saved, monkeypatch):
+    """As where a network file system repeats a call that it has served."""
+    trial, write, served = place.begin(), place.vault.write, []
+
+    def write_twice(uri, data, **options):
+        if uri.startswith(place.layout.commits):
+            write(uri, data, **options)
+            served.append(uri)
+        write(uri, data, **options)
+
+    monkeypatch.setattr(place.vault, "write", write_twice)
+    saved(trial, 1)
+    assert served == [place.layout.commit("000000000001-a0001-0001")]
+    assert trial.latest.step == 1
+    assert len(place.names(".kinetic/checkpoints")) == 1
+
+
+@IN_CLOUD_STORAGE
+@pytest.mark.faults
+@pytest.mark.parametrize("files", [1, 4])
+def test_seven_refusals_during_a_save_are_not_noticed(place, gcs, files):
+    """Of one request, or of several that go on at the same time."""
+    trial = place.begin()
+    gcs.fail("insert", times=7)
+    before = gcs.requests["insert"]
+    with trial.save(1) as folder:
+        write(folder, {str(number): b"1" for number in range(files)})
+    assert gcs.requests["insert"] - before >= files + 4 + 7
+    with place.begin().restore() as found:
+        assert found.step == 1
+        assert len(read(found.path)) == files
 
 
 @IN_CLOUD_STORAGE

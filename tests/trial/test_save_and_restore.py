@@ -237,15 +237,6 @@ def test_a_second_process_of_one_attempt_is_told_apart(place):
     place.vault.delete(place.layout.commit("000000000001-a0001-0001"))
 
 
-def test_a_lost_answer_to_the_commit_is_our_own(place, gcs, saved):
-    trial = place.begin()
-    if place.uri.startswith("gs"):
-        gcs.lose_reply("insert", times=1)
-    saved(trial, 1)
-    assert trial.latest.step == 1
-    assert len(place.names(".kinetic/checkpoints")) == 1
-
-
 @IN_CLOUD_STORAGE
 def test_training_goes_on_when_the_store_was_away(place, gcs, saved):
     """Longer than anybody waits: the save raises, and a later one is whole."""
