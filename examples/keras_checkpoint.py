@@ -36,7 +36,7 @@ def train(epochs: int = 20) -> dict[str, Any]:
     class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             trial.log(logs, step=epoch + 1)  # 3
-            if (epoch + 1) % 5 == 0 or trial.stopping(epoch + 1):
+            if trial.stopping(epoch + 1) or (epoch + 1) % 5 == 0:
                 with trial.save(epoch + 1, **logs) as path:  # 4
                     self.model.save(path / "model.keras")
                 print(f"saved {epoch + 1}", flush=True)

@@ -43,7 +43,7 @@ def train(steps: int = 2_000) -> dict[str, Any]:
         optimizer.step()
         if step % 50 == 0:
             trial.log({"loss": loss}, step=step)  # 3
-        if step % 500 == 0 or trial.stopping(step):
+        if trial.stopping(step) or step % 500 == 0:
             with trial.save(step, loss=loss) as path:  # 4
                 torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path / "state.pt")
             print(f"saved {step}", flush=True)

@@ -28,7 +28,7 @@ def f():
     for step in range(start + 1, 301):
         time.sleep(0.02)
         t.log({"loss": 1 / step}, step=step)
-        if step % 25 == 0 or t.stopping(step):
+        if t.stopping(step) or step % 25 == 0:
             with t.save(step) as path:
                 (path / "state").write_text(str(step))
         t.exit_if_stopping()

@@ -151,6 +151,19 @@ def test_a_job_hears_a_stop_in_a_long_call_saves_and_is_gone_on_with(job: Job, j
     assert job.result()["result"] == end["checkpoint"]["step"]
 
 
+def test_a_loop_that_asks_orbax_at_some_steps_leaves_at_one_of_them(job: Job) -> None:
+    """JAX says yes at another step, or at none of them."""
+    process = job.call(orbax_training.distributed, ask=10).start()
+    assert process.stdout is not None
+    assert any("saved 40" in line for line in iter(process.stdout.readline, ""))
+    process.send_signal(signal.SIGTERM)
+    ended = job.end(process)
+    assert ended.code == 143, ended.output
+    left = number(next(line for line in ended.output.splitlines() if line.startswith("left at")))
+    assert left % 10 == 0
+    assert job.record("attempts/0001.end.json")["checkpoint"]["step"] == left
+
+
 def test_code_that_knows_nothing_of_us_goes_on_too(job: Job) -> None:
     """It does not listen, so it is ended, and what it saved last counts."""
     job.environ["KINETIC_STOP_GRACE"] = "1"

@@ -81,6 +81,44 @@ def test_a_stop_saves_once_more(job, by_value, how):
     assert (resumed, ended.code) == (end["checkpoint"]["step"], 143), ended.output
 
 
+def lose_the_store(last):
+    """It is gone before the stop comes: one save fails in the background, and ``last``, the one for the stop."""
+    import pathlib
+    import time
+
+    from airflow_provider_kinetic import job
+
+    t = job.trial()
+    for step in (1, 2):
+        with t.save(step, wait=step == 1) as path:
+            (path / "state").write_text(str(step))
+            if step == 2:
+                checkpoints = pathlib.Path(t.dir.removeprefix("file://"), "checkpoints")
+                checkpoints.rename(checkpoints.with_name("aside"))
+                checkpoints.write_text("no folder")
+    print("running", flush=True)
+    while not t.stopping(3):
+        time.sleep(0.01)
+    if last:
+        with t.save(3) as path:
+            (path / "state").write_text("3")
+    t.exit_if_stopping()
+
+
+@pytest.mark.parametrize("last", [True, pytest.param(False, marks=LONG)])
+def test_a_stop_without_a_store_is_no_failure(job, by_value, last):
+    process = job.call(by_value(lose_the_store), last).start()
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGTERM)
+    ended = job.end(process)
+    assert (ended.code, ended.termination["outcome"]) == (143, "preempted"), ended.output
+    assert "step 2 is not saved" in ended.output
+    assert ("step 3 is not saved" in ended.output) == last
+    assert not job.has_result()
+    end = job.record("attempts/0001.end.json")
+    assert (end["state"], end["checkpoint"]["step"]) == ("PREEMPTED", 1)
+
+
 @pytest.fixture(params=["file", "gs"])
 def store(request, job, tmp_path, monkeypatch):
     """Vault and URI of the job's output."""

@@ -17,7 +17,7 @@ def train(steps, pause=0.0, wait=True):
     print("running", flush=True)
     for step in range(start + 1, steps + 1):
         time.sleep(pause)
-        if step % 5 == 0 or t.stopping(step):
+        if t.stopping(step) or step % 5 == 0:
             with t.save(step, wait=wait, loss=1 / step) as path:
                 (path / "state").write_text(str(step))
         t.exit_if_stopping()

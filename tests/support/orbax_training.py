@@ -7,6 +7,7 @@ def train(
     dir=None,
     steps=10**6,
     every=20,
+    ask=1,
     pause=0.01,
     freeze_at=0,
     address="",
@@ -16,6 +17,7 @@ def train(
 ):
     """The state counts its steps. ``address``: of the first of two processes that compute together.
 
+    ``ask``: Orbax is asked whether to save at each so many steps.
     ``freeze_at``: a step that does not let the interpreter see signals for a second, as a long call into C does.
     """
     import contextlib
@@ -45,7 +47,7 @@ def train(
             if step == freeze_at:
                 _freeze()
             trial.log({"loss": 1 / step}, step=step)
-            if manager.save(step, args=ocp.args.StandardSave(state)):
+            if step % ask == 0 and manager.save(step, args=ocp.args.StandardSave(state)):
                 print(f"saved {step}", flush=True)
             trial.exit_if_stopping()
     return first

@@ -6,6 +6,7 @@ user's, or they agree through the store.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 
@@ -14,6 +15,8 @@ from airflow_provider_kinetic.job.training.hosts_stop import Agreement
 from airflow_provider_kinetic.job.training.notice import Notice
 from airflow_provider_kinetic.job.training.saving import Fence, Saver
 from airflow_provider_kinetic.model.errors import Preempted
+
+LEAVES = "It is given up: this attempt was asked to stop, and another one continues from the last checkpoint."
 
 
 class Leaving:
@@ -26,8 +29,11 @@ class Leaving:
         self._notice = notice
         self._fence = fence
         self._saver = saver
+        self._jax = SyncPoint()
         self._said: bool | None = None
         """The last answer; None before the first."""
+        self._elsewhere = False
+        """A collective of the user's decides."""
         self.asked_at: int | None = None
         """Step of the last question: who asks at every step gets on."""
         self._left = False
@@ -46,16 +52,26 @@ class Leaving:
         :raises ValueError: of several processes, without a step.
         """
         self.asked_at = step
+        self._elsewhere = agree is not None
         if agree is not None:
             self._said = bool(agree(bool(self._said) or self._notice.heard() or self._fence.fallen))
             return self._said
+        return self._ask(step) or self._replaced
+
+    def look(self, step: int) -> None:
+        """A save of this step has begun, of every process: who was asked to stop before may leave after it, also where
+        that makes the loop ask no more."""
+        if not self._elsewhere:
+            self._ask(step)
+
+    def _ask(self, step: int | None) -> bool:
         if jax_listens() and step is not None:
-            self._said = self._said or agreed(step) or self._reached(step)
+            self._said = self._said or self._jax.reached(step) or self._reached(step)
         elif self._agreement is not None:
             self._said = self._said or self._agreement.reached(step)
         else:
             self._said = self._notice.heard()
-        return self._said or self._replaced
+        return self._said
 
     def _reached(self, step: int) -> bool:
         """JAX knows of a stop and nothing of a newer attempt."""
@@ -84,7 +100,7 @@ class Leaving:
         return "preempted" if self._said or self._notice.heard() else ""
 
     def exit_if_stopping(self) -> None:
-        """End here when it is time, after what is on its way was saved.
+        """End here when it is time, after what is on its way was saved; what goes wrong there is a warning by then.
 
         It follows the last answer of :meth:`stopping` or the last ``save``, so that a stop between the two does not
         cost a checkpoint.
@@ -94,27 +110,46 @@ class Leaving:
         if self._replaced:
             self._fence.check()
         if self._said is None:
-            self._said = self._alone and self._notice.heard()
+            self._said = self.told
         if self._said:
-            self._saver.wait()
+            try:
+                self._saver.wait()
+            except Exception as error:
+                warnings.warn(f"{error} {LEAVES}", stacklevel=2)
             self._left = True
             raise Preempted(advice="Another attempt continues from the last checkpoint.")
+
+    @property
+    def told(self) -> bool:
+        """To stop; of several processes when all of them know it."""
+        return bool(self._said) or (self._alone and self._notice.heard())
 
     def acknowledge(self) -> None:
         """The code ends by itself without having finished: of loops that leave by ``break`` and not by an exception."""
         self._left = self.acknowledged = True
-
-    def look(self) -> None:
-        """A save has begun: who was asked to stop before may leave after it."""
-        if self._alone:
-            self._said = self._notice.heard()
 
     @property
     def _alone(self) -> bool:
         return self._agreement is None and not jax_listens()
 
 
+class SyncPoint:
+    """JAX's word on whether all processes stop.
+
+    It says yes at one number alone: one more than the largest that any of them has asked about when the stop came, 1
+    before the first. A loop need not ask at every step, so what follows the last question is asked as well.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def reached(self, step: int) -> bool:
+        """Every process asks at the same steps."""
+        following, self._last = self._last + 1, step
+        return (following < step and agreed(following)) or agreed(step)
+
+
 def agreed(step: int) -> bool:
-    """Whether all of them stop at this step. Every process must ask at every step."""
+    """Whether this is the step."""
     multihost_utils = import_module("jax.experimental.multihost_utils")
     return bool(multihost_utils.reached_preemption_sync_point(step))

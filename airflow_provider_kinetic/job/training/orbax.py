@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider_kinetic.job.storage import uri_to_path
 from airflow_provider_kinetic.job.training.checkpoints import in_parallel
 from airflow_provider_kinetic.job.training.heartbeat import Heartbeat
-from airflow_provider_kinetic.job.training.hosts import jax_listens, together
+from airflow_provider_kinetic.job.training.hosts import together
 from airflow_provider_kinetic.job.training.leaving import Leaving
 from airflow_provider_kinetic.job.training.metrics import Metrics
 from airflow_provider_kinetic.job.training.numbers import as_number
@@ -88,9 +88,9 @@ class WithOrbax(Leaving):
         )
 
     def _at(self, step: int) -> bool:
-        """The training is there. Whether it must stop; with JAX's own notice, Orbax's policy says that."""
+        """The training is there. Whether it must stop; Orbax's own policy knows that at one step alone, with JAX."""
         self._heartbeat.step = step
-        return self.stopping(step) and not jax_listens()
+        return self.stopping(step)
 
     def _may_save(self) -> bool:
         """Rows until now are stored first, so that whoever continues from this step has all of them."""

@@ -116,8 +116,8 @@ class Saver:
         self._pid = os.getpid()
         self._background = ThreadPoolExecutor(1, "kinetic-save")
         self._lock = threading.Lock()
-        self._kept: Path | None = None
-        """Folder of the last one that could not be stored."""
+        self._kept: tuple[Path, ...] = ()
+        """Folders of the last ones that could not be stored."""
         self._took: deque[float] = deque(maxlen=3)
         """Seconds, of the last ones that were."""
 
@@ -127,6 +127,8 @@ class Saver:
     ) -> Iterator[Draft]:
         """With a folder to fill; what is in it at the end is saved. Nothing is when the body raises.
 
+        What went wrong in the background before is raised once this one is stored.
+
         :param left: seconds until this process is ended. What would not be complete by then is not begun.
         """
         name = Name(_step(step), self._attempt, next(self._sequence))
@@ -135,24 +137,35 @@ class Saver:
             draft = Draft(name, folder, checked(metadata))
             yield draft
             self._describe(draft)
-            self.wait()
+            earlier = self._trouble()
+            if isinstance(earlier, Superseded):
+                raise earlier
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             self._given_up(name, error)
             raise
         if not self._fits(step, left()):
             shutil.rmtree(folder, ignore_errors=True)
-        elif wait or not self._begin(draft):
-            self._finish(draft)
+        elif wait or earlier or not self._begin(draft):
+            self._finish(draft, earlier)
+        if earlier:
+            raise earlier
 
     def wait(self) -> None:
         """Until nothing is on its way; raises what went wrong there."""
-        while os.getpid() == self._pid:  # a process that was forked off has no thread that saves
+        if trouble := self._trouble():
+            raise trouble
+
+    def _trouble(self) -> BaseException | None:
+        """What went wrong with what was on its way, once that has ended."""
+        trouble = None
+        while trouble is None and os.getpid() == self._pid:  # a process that was forked off has no thread that saves
             try:
                 pending = self._pending.popleft()
             except IndexError:
-                return
-            pending.result()
+                break
+            trouble = pending.exception()
+        return trouble
 
     @property
     def busy(self) -> bool:
@@ -177,7 +190,10 @@ class Saver:
             return False
         return True
 
-    def _finish(self, draft: Draft) -> None:
+    def _finish(self, draft: Draft, earlier: BaseException | None = None) -> None:
+        """
+        :param earlier: what went wrong with the one before, and nobody has heard of yet.
+        """
         begun = time.monotonic()
         try:
             with self._lock:
@@ -185,21 +201,23 @@ class Saver:
         except BaseException as error:
             self._given_up(draft.name, error)
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-                self._keep(draft.folder)
+                self._keep(draft.folder, *(self._kept if earlier else ()))
                 raise NotSaved(
                     f"The checkpoint of step {draft.name.step} is not saved: {error}. "
-                    f"Its files stay in {draft.folder} until another one is."
+                    f"Its files stay in {draft.folder} until another one is.{f' {earlier}' if earlier else ''}"
                 ) from error
             shutil.rmtree(draft.folder, ignore_errors=True)
+            if earlier:
+                raise error from earlier
             raise
         self._took.append(time.monotonic() - begun)
-        self._keep(draft.folder)
-        self._keep(None)
+        shutil.rmtree(draft.folder, ignore_errors=True)
+        self._keep()
 
-    def _keep(self, folder: Path | None) -> None:
-        former, self._kept = self._kept, folder
-        if former is not None:
-            shutil.rmtree(former, ignore_errors=True)
+    def _keep(self, *folders: Path) -> None:
+        former, self._kept = self._kept, folders
+        for folder in set(former) - set(folders):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _fits(self, step: int, left: float) -> bool:
         """Whether there is time for another one. One hiccup of the store does not count."""

@@ -31,6 +31,7 @@ from airflow_provider_kinetic.job.training.hosts import ALONE, Group, Host, find
 from airflow_provider_kinetic.job.training.hosts_meeting import Meeting
 from airflow_provider_kinetic.job.training.hosts_restoring import GroupRestorer
 from airflow_provider_kinetic.job.training.hosts_stop import Agreement
+from airflow_provider_kinetic.job.training.leaving import LEAVES
 from airflow_provider_kinetic.job.training.metrics import Metrics, over
 from airflow_provider_kinetic.job.training.named import Named
 from airflow_provider_kinetic.job.training.notice import Notice
@@ -38,7 +39,7 @@ from airflow_provider_kinetic.job.training.orbax import WithOrbax
 from airflow_provider_kinetic.job.training.renewal import Renewal
 from airflow_provider_kinetic.job.training.restoring import Restorer, Select
 from airflow_provider_kinetic.job.training.retention import Keep
-from airflow_provider_kinetic.job.training.saving import Draft, Fence, Saver
+from airflow_provider_kinetic.job.training.saving import Draft, Fence, NotSaved, Saver
 from airflow_provider_kinetic.job.training.sharding import ShardedSaver, sweep
 from airflow_provider_kinetic.job.training.shelf import Shelf
 from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
@@ -177,10 +178,11 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         """A folder to fill; a checkpoint once the body has ended, and nothing when it raises.
 
         :param step: so many steps are completed.
-        :param wait: False: send in the background; an error there is raised by the next ``save``, ``wait`` or
-            ``close``. One is on its way at a time.
+        :param wait: False: send in the background; an error there is raised by ``wait``, ``close``, or the next
+            ``save`` once that is complete. One is on its way at a time.
         :param metadata: numbers, texts, lists and mappings; ``best`` and retention look at numbers.
-        After a stop was asked for, what would not be complete in time is not sent, with a warning.
+        After a stop was asked for, what would not be complete in time is not sent, and what the store does not take is
+        given up, with a warning.
 
         :raises ValueError: the trial is closed, or that of the process that this one was forked from.
         :raises NotSaved: an OSError: the store was away for minutes, or refused. It names the folder that still has
@@ -188,6 +190,7 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         :raises Superseded: a newer attempt has begun.
         """
         with self.draft(step, metadata, wait) as draft:
+            self.look(draft.name.step)
             yield draft.folder
 
     @contextlib.contextmanager
@@ -198,9 +201,13 @@ class Trial(WithOrbax, Facts, AbstractContextManager["Trial"]):
         if not self._continues:
             self._continues = True
             self._saver.sender.continue_from(lambda: next(self._shelf.saved(), None))
-        self.look()
-        with self._saver.save(step, wait, metadata, self._time) as draft:
-            yield draft
+        try:
+            with self._saver.save(step, wait, metadata, self._time) as draft:
+                yield draft
+        except NotSaved as error:
+            if not self.told:
+                raise
+            warnings.warn(f"{error} {LEAVES}", stacklevel=5)
         self._heartbeat.step = step
 
     def _time(self) -> float:
