@@ -148,8 +148,13 @@ class GcsVault(GcsStorage):
             raise _error("delete", uri, reply)
 
     def delete_tree(self, folder: str) -> None:
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self.delete, self.list(f"{folder}/")))
+        uris = self.list(f"{folder}/")
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                list(pool.map(self.delete, uris))
+        except RuntimeError:  # the interpreter ends: no thread begins any more
+            for uri in uris:
+                self.delete(uri)
 
     def _made(self, verb: str, uri: str, reply: Reply) -> dict[str, Any]:
         if reply.status not in (200, 201):

@@ -30,8 +30,8 @@ from airflow_provider_kinetic.job.training.summary import Summary
 from airflow_provider_kinetic.job.training.trouble import Trouble
 from airflow_provider_kinetic.job.vaults import Vault
 
-EVERY = 10.0
-"""Seconds between two writes of a segment."""
+EVERY = 8.0
+"""Seconds between two writes of a segment. The write takes some, too, and readers are at most ten behind."""
 SUMMARY_EVERY = 30.0
 SEGMENT = 256 << 10
 """Bytes from which on a segment is finished."""
@@ -199,13 +199,16 @@ class Metrics:
                 self._thread.start()
 
     def _run(self) -> None:
-        while not self._closing.wait(EVERY):
+        due = time.monotonic() + EVERY
+        while not self._closing.wait(max(0.0, due - time.monotonic())):
+            due = time.monotonic() + EVERY  # what comes now may take long
             try:
                 self.flush()
                 if time.monotonic() - self._summarized_at >= SUMMARY_EVERY:
                     self.summarize()
             except Exception as error:
                 self._trouble.told(f"Metrics could not be written and are tried again: {error}")
+                due = time.monotonic() + EVERY
 
     def _lose(self, step: int) -> None:
         """The training needs its memory more than these rows."""
