@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from interpreters import interpreters
 
 ROOT = Path(__file__).parent.parent.parent
 LOOP = """
@@ -38,11 +39,11 @@ OPENED = "import os, sys, threading\nfrom airflow_provider_kinetic import job\nj
 def script(tmp_path):
     running = []
 
-    def start(code):
+    def start(code, python=sys.executable, folder=tmp_path):
         environ = {name: value for name, value in os.environ.items() if not name.startswith("KINETIC")}
         environ["PYTHONPATH"] = str(ROOT)
-        command = [sys.executable, "-S", "-c", code]
-        process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        command = [python, "-S", "-c", code]
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         running.append(process)
         return process
 
@@ -146,6 +147,21 @@ def test_of_an_end_that_nobody_can_know_nothing_is_said(script, tmp_path, ending
     process.communicate(timeout=100)
     assert process.returncode in (1, 3)
     assert [path.name for path in (tmp_path / "kinetic-output/.kinetic/attempts").iterdir()] == ["0001.json"]
+
+
+@pytest.mark.parametrize("python", [pytest.param(python, id=minor) for minor, python in interpreters()])
+def test_every_python_tells_a_script_that_finished_from_one_that_gave_up(script, tmp_path, python):
+    endings = {"": "COMPLETED", "sys.exit(0)": "COMPLETED", "sys.exit(3)": "FAILED", "raise SystemExit(3)": None}
+    folders = {ending: tmp_path / str(number) for number, ending in enumerate(endings)}
+    for folder in folders.values():
+        folder.mkdir()
+    for process in [script(f"{OPENED}{ending}\n", python, folder) for ending, folder in folders.items()]:
+        process.communicate(timeout=100)
+    records = {ending: folder / "kinetic-output/.kinetic/attempts/0001.end.json" for ending, folder in folders.items()}
+    found = {
+        ending: json.loads(each.read_text())["state"] if each.exists() else None for ending, each in records.items()
+    }
+    assert found == endings
 
 
 @pytest.mark.parametrize(
