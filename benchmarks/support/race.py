@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 MEBIBYTE = 1 << 20
 LATENCY = 0.03
@@ -18,6 +19,12 @@ CONNECTIONS = 16
 """Of either."""
 LARGE = 100 * MEBIBYTE
 """Bytes of a case from which on processor time is measured: in smaller ones requests take it."""
+
+
+class Outcome(NamedTuple):
+    good: bool
+    missed: bool = False
+    """Its wall, which is not judged."""
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -51,31 +58,40 @@ class Series:
 class Race:
     """Ours and the peer, in turns, with so many bytes in each.
 
-    At most ``limit`` times the peer's time, and ``trips`` round trips beside. That is told and not judged where
-    connections are not limited, or carry together what takes more processors than there are by ``LIMIT_CPU``: then the
-    digest waits for processors, and the server of this machine does, too. The processor time of much data is judged
-    always.
+    At most ``limit`` times the peer's time, and ``trips`` round trips beside. The wall of a ``hurried`` one with much
+    data is told and not judged where its connections are not limited, or carry together what takes more processors than
+    there are by ``LIMIT_CPU``: then the digest waits for processors, and the server of this machine does, too. Nor are
+    its round trips, among which parts come that were long on their way. All else is judged always.
     """
 
-    def __init__(self, title: str, files: Sequence[Path], rate: float, limit: float, trips: int) -> None:
+    def __init__(
+        self, title: str, files: Sequence[Path], rate: float, limit: float, trips: int, hurried: bool = False
+    ) -> None:
         self._title = title + (f", {rate / 1e6:.0f} MB/s" if rate else ", no limit")
         self._bytes = sum(path.stat().st_size for path in files)
-        self._judged = 0 < rate * CONNECTIONS / 1e9 * LIMIT_CPU <= len(os.sched_getaffinity(0))
+        enough = 0 < rate * CONNECTIONS / 1e9 * LIMIT_CPU <= len(os.sched_getaffinity(0))
+        self._small = self._bytes < LARGE
+        self._countable = self._small or not hurried
+        self._judged = self._countable or enough
         self._limit, self._trips = limit, trips
         self.ours, self.raw = Series(), Series()
 
-    def told(self, ours_trips: int, raw_trips: int) -> bool:
+    def told(self, ours_trips: int, raw_trips: int) -> Outcome:
         (ours, cpu), (raw, raw_cpu) = self.ours.medians(), self.raw.medians()
         most = self._limit * raw + self._trips * LATENCY
+        beside = max(ours_trips - raw_trips, 0)
+        counted = self._limit * raw + min(beside, self._trips) * LATENCY
         each, raw_each = cpu * 1e9 / self._bytes, raw_cpu * 1e9 / self._bytes
-        in_time, frugal = ours <= most, self._bytes < LARGE or each <= LIMIT_CPU
+        in_time, frugal = ours <= most, self._small or each <= LIMIT_CPU
+        few = beside <= self._trips or not self._countable
         verdict = ("" if self._judged else "not judged, ") + ("met" if in_time else "MISSED")
         print(
             f"  {self._title:37} {ours:5.3f} s (best {self.ours.best:5.3f}), "
             f"raw {raw:5.3f} s (best {self.raw.best:5.3f}), "
-            f"{ours / raw:4.2f} ×, at most {most:5.3f} s: {verdict};  round trips {ours_trips} and {raw_trips};  "
+            f"{ours / raw:4.2f} ×, at most {most:5.3f} s: {verdict};  "
+            f"round trips {ours_trips} and {raw_trips}{'' if few else ' MISSED'}"
+            f"{f', which are worth {counted:5.3f} s' if self._trips else ''};  "
             f"CPU/GB {each:4.2f} s and {raw_each:4.2f} s{'' if frugal else ' MISSED'};  load {os.getloadavg()[0]:.0f}",
             flush=True,
         )
-        few = not self._trips or ours_trips - raw_trips <= self._trips
-        return few and frugal and (in_time or not self._judged)
+        return Outcome(few and frugal and (in_time or not self._judged), not self._judged and not in_time)
