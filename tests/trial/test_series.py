@@ -15,7 +15,7 @@ from airflow_provider_kinetic.job.gcs_http import Session
 from airflow_provider_kinetic.job.gcs_vault import GcsVault
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import path_to_uri
-from airflow_provider_kinetic.job.training import heartbeat, metrics
+from airflow_provider_kinetic.job.training import heartbeat, metrics, renewal
 from airflow_provider_kinetic.job.training.checkpoints import read_record
 from airflow_provider_kinetic.job.training.retention import Keep
 from airflow_provider_kinetic.job.training.series import Series, read_rows
@@ -100,6 +100,7 @@ def still(monkeypatch):
     """Threads that wait have nothing to do with what is tested, and a death in them is none of the loop's."""
     monkeypatch.setattr(metrics, "EVERY", 3600)
     monkeypatch.setattr(heartbeat, "FIRST", 3600)
+    monkeypatch.setattr(renewal, "FIRST", 3600)
     monkeypatch.setattr("threading.excepthook", lambda _: None)
 
 
