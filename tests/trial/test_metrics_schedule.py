@@ -55,11 +55,13 @@ def test_a_row_is_in_the_store_within_ten_seconds(tmp_path, monkeypatch, summary
     hours = Hours()
     vault = Slow(hours)
     monkeypatch.setattr(metrics, "time", types.SimpleNamespace(monotonic=lambda: hours.now, time=lambda: 0.0))
-    summaries = []
+    looks = []
 
     def newest():
-        hours.pass_by(summary_takes)
-        summaries.append(hours.now)
+        """Asked before a summary, where that takes its time, and after it."""
+        if len(looks) % 2 == 0:
+            hours.pass_by(summary_takes)
+        looks.append(hours.now)
         return True
 
     written = metrics.Metrics(vault, TrialLayout(path_to_uri(tmp_path)), 1, newest, {1: {"attempt": 1}})
@@ -67,4 +69,4 @@ def test_a_row_is_in_the_store_within_ten_seconds(tmp_path, monkeypatch, summary
     written._run()
     late = [vault.arrived.get(step, hours.now) - logged for step, logged in enumerate(hours.logged)]
     assert max(late) <= PROMISED
-    assert len(summaries) >= UNTIL / 2 / metrics.SUMMARY_EVERY
+    assert len(looks) >= UNTIL / metrics.SUMMARY_EVERY

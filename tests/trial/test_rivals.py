@@ -65,8 +65,21 @@ def test_a_process_that_was_stopped_and_goes_on_too_late(place, training, point,
     assert successor.returncode == 0
     end = json.loads(place.vault.read(place.layout.attempt_end(1)))
     assert end["state"] == "PREEMPTED"
+    assert "is not the newest any more" in end["reason"]
     assert json.loads(place.vault.read(place.layout.summary))["attempt"] == 2
     aside = {name for name in committed(place) - begun if "-a0001-" in name}
     assert len(aside) <= 1
     assert aside or point != "write commit"
     check(place, told("".join(said), "committed"), aside)
+
+
+@pytest.mark.kills
+def test_a_summary_that_is_written_too_late_is_taken_back(place, training):
+    """Its successor has ended, so nobody else would correct it."""
+    zombie = training("write summary", 1, "before", "SIGSTOP")
+    assert os.WIFSTOPPED(os.waitpid(zombie.pid, os.WUNTRACED)[1])
+    whole = training().communicate()[0]
+    zombie.send_signal(signal.SIGCONT)
+    zombie.communicate()
+    assert ".kinetic/summary.json" not in place.names()
+    check(place, told(whole, "committed"))

@@ -154,6 +154,8 @@ class Metrics:
                 self._summary = Summary(self._attempt, stream_rows(self._vault, self._layout, self._starts))
             content = {"v": protocol.VERSION, "attempt": self._attempt, **self._summary.to_dict()}
         self._vault.write(self._layout.summary, json.dumps(content, separators=(",", ":")).encode())
+        if not self._newest():  # cut off meanwhile: it may have replaced a newer one, and rows tell the same
+            self._vault.delete(self._layout.summary)
 
     def _take(self, most: int) -> int:
         """Rows into the segment, until it is full; how many."""

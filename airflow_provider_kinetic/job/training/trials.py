@@ -43,7 +43,7 @@ from airflow_provider_kinetic.job.training.saving import Draft, Fence, NotSaved,
 from airflow_provider_kinetic.job.training.sharding import ShardedSaver, sweep
 from airflow_provider_kinetic.job.training.shelf import Shelf
 from airflow_provider_kinetic.job.vaults import Vault, as_uri, open_vault
-from airflow_provider_kinetic.model.errors import Preempted, UnsupportedParameter
+from airflow_provider_kinetic.model.errors import Preempted, Superseded, UnsupportedParameter
 
 FOLDER = "kinetic-output"
 """In the current folder: the trial of a script."""
@@ -354,6 +354,8 @@ def _report(error: BaseException | None) -> Report | None:
         return None
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return Report(SUCCESS, phases.EXECUTE, protocol.EXIT_OK)
+    if isinstance(error, Superseded):
+        return Report.preempted(phases.EXECUTE, str(error))
     if isinstance(error, (Preempted, KeyboardInterrupt)):
         return Report.preempted(phases.EXECUTE)
     text = {"type": type(error).__name__, "text": str(error)}
