@@ -86,6 +86,7 @@ def test_every_module_that_it_names_exists(name: str) -> None:
     assert find_spec(name) is not None
 
 
+@pytest.mark.live
 def test_airflow_shows_the_form_and_the_options() -> None:
     """Discovery as the API server does it, in a process of its own."""
     code = (

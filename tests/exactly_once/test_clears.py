@@ -47,6 +47,7 @@ def test_a_clear_after_success_runs_the_function_again(project, theatre):
     assert value(theatre, "output_dir") != outputs, "a finished training would restore its last step and train nothing"
 
 
+@pytest.mark.kills
 def test_every_further_clear_runs_it_once_more(project, theatre):
     theatre.play()
     for _ in range(2):
@@ -89,6 +90,7 @@ def test_a_clear_of_a_sibling_after_success_changes_nothing_here(project, theatr
     assert len(project.runs) == 1
 
 
+@pytest.mark.kills
 def test_a_clear_of_a_map_index_changes_nothing_for_the_others(project, theatre):
     each = [another(theatre, "each", index) for index in (0, 1)]
     for one in each:
@@ -130,6 +132,7 @@ def test_a_retry_follows_the_job_that_runs_when_its_artifacts_were_deleted(proje
     assert (value(running), len(project.runs)) == (42, 1)
 
 
+@pytest.mark.kills
 def test_a_clear_runs_it_again_also_when_the_dag_has_fewer_retries_by_now(project, theatre):
     theatre.open(theatre.db.connections, retries=5)
     theatre.play()

@@ -19,6 +19,7 @@ GATED = "def f(): at_the_gate('{gate}')"
 ENOUGH = 4.0
 """Seconds in which also a busy machine submits a job."""
 
+pytestmark = pytest.mark.faults
 modes = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferrable"])
 
 

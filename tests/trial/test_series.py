@@ -107,6 +107,7 @@ def still(monkeypatch):
 MANY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.kills
 @pytest.mark.usefixtures("still")
 @MANY
 @given(lives=LIVES)
