@@ -152,3 +152,10 @@ def test_what_is_deleted_or_written_meanwhile_does_not_come_back(place, content,
     place.vault.renew(uri)
     assert place.names() == ([".kinetic/metrics/summary.json"] if content else [])
     assert not content or place.vault.read(uri) == content
+
+
+def test_a_trial_that_somebody_has_deleted_is_no_trouble(place):
+    trial = place.begin()
+    logged(trial, 1)
+    place.vault.delete_tree(place.uri)
+    assert trial._renewal.renew()

@@ -43,8 +43,9 @@ class Renewal:
         """Whether all went well; trouble is a warning, once until it is over."""
         try:
             kept = [str(name) for name in survey(self._vault, self._layout, self._starts).visible()]
-            now = max(entry.updated for entry in self._vault.tree(self._layout.records))
-            refresh(self._vault, self._layout, kept, now)
+            now = max((entry.updated for entry in self._vault.tree(self._layout.records)), default=None)
+            if now is not None:  # else somebody has deleted the trial
+                refresh(self._vault, self._layout, kept, now)
             self._trouble.over()
         except Exception as error:
             self._trouble.told(f"Old objects of {self._layout.output_dir} cannot be renewed: {error}", stacklevel=2)
