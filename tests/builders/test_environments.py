@@ -181,6 +181,7 @@ def test_an_unwritable_root_says_where_and_why(tmp_path: Path) -> None:
     assert str(tmp_path / "file" / "environments") in caught.value.summary
 
 
+@pytest.mark.faults
 def test_without_uv_it_is_installed_and_else_pip_does(index, root: Path, tmp_path: Path, monkeypatch) -> None:
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     bare = tmp_path / "bare"

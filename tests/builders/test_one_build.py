@@ -212,6 +212,7 @@ def test_a_failed_build_is_told_to_all_and_can_be_tried_again(index, root: Path)
     assert finished(builder, first) == told
 
 
+@pytest.mark.faults
 def test_a_build_has_a_time_limit(stage, root: Path) -> None:
     stage.hold()
     builder = LocalBuilder(root, base_packages=["kinetic_probe_slow"], options=BuildOptions(timeout=1.5))
@@ -221,6 +222,7 @@ def test_a_build_has_a_time_limit(stage, root: Path) -> None:
     assert list(root.glob("cpu-*")) == []
 
 
+@pytest.mark.faults
 def test_a_cancelled_build_stops_its_installer(stage, root: Path) -> None:
     stage.hold()
     waiter = Waiter(root)

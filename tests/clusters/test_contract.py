@@ -109,6 +109,7 @@ def test_environment_and_secrets_reach_the_job(bench):
     assert "seen $(HOME) $$ s3cret $(HOME) done" in bench.says(handle, "done")
 
 
+@pytest.mark.faults
 def test_deletion_of_a_running_job_gives_it_its_grace(bench):
     code = (
         "import signal, sys, time\n"
@@ -148,6 +149,7 @@ def test_the_deadline_ends_a_job(bench):
     assert status.finished_at - status.created_at > bench.startup - bench.tick
 
 
+@pytest.mark.faults
 def test_the_deadline_gives_grace_and_then_kills(bench):
     deadline = bench.startup + 1
     handle = bench.start(STUBBORN, active_deadline=deadline, stop_grace=1)

@@ -125,6 +125,7 @@ def test_a_file_of_many_chunks(tmp_path: Path) -> None:
     assert hash_of(tmp_path) == by_the_contract(tmp_path)
 
 
+@pytest.mark.faults
 def test_a_hundred_thousand_files(tmp_path: Path) -> None:
     for folder in range(100):
         seed = write(tmp_path / f"{folder}", {"0": b"x"}) / "0"

@@ -57,6 +57,7 @@ def test_every_further_clear_runs_it_once_more(project, theatre):
     assert len(project.runs) == 3
 
 
+@pytest.mark.kills
 def test_a_clear_while_the_job_runs_ends_it_before_the_next_one_starts(project, running):
     old = value(running, "job_id")
 
@@ -81,6 +82,7 @@ def test_a_clear_of_a_sibling_changes_nothing_here(project, running):
     assert len(project.runs) == 1
 
 
+@pytest.mark.kills
 def test_a_clear_of_a_sibling_after_success_changes_nothing_here(project, theatre):
     theatre.play()
     theatre.db.clear_sibling("run_1")
@@ -166,6 +168,7 @@ def test_a_retry_after_a_failure_of_the_function_is_a_new_job_in_the_same_direct
     assert (value(theatre), len(project.runs)) == (42, 2)
 
 
+@pytest.mark.kills
 def test_a_retry_after_a_failure_is_a_new_job_also_when_somebody_has_deleted_the_old_one(project, theatre):
     project.broken(True)
     assert theatre.play().state == "up_for_retry"

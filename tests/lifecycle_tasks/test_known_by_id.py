@@ -18,6 +18,7 @@ with DAG("shop", schedule=None) as dag:
 """
 
 
+@pytest.mark.faults
 def test_a_job_that_a_clean_up_cancelled_is_known_and_leaves_nothing_behind(shop):
     shop.write(CANCELLED)
     shop.run("submit")
@@ -64,6 +65,7 @@ def test_an_empty_job_id_attaches_to_nothing_and_submits_nothing(shop):
     assert shop.artifacts == []
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("policy", "left"), [("always", False), ("on_success", True)])
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_job_that_timed_out_is_cleaned_as_the_policy_says(shop, deferrable, policy, left):

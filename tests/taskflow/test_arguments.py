@@ -31,6 +31,7 @@ def test_the_values_of_a_mapped_task_arrive_as_a_list(airflow, dag):
     assert airflow.value(dag.get_task("of_mapped")) == ["list", [1, 4, 9]]
 
 
+@pytest.mark.faults
 def test_arguments_of_50_megabytes(airflow, dag):
     result = airflow.run(dag.get_task("measured"))
     assert result.value == [50 * 1024 * 1024, 255]

@@ -30,7 +30,7 @@ def test_a_training_goes_on_by_any_clock(place, training, clock):
     for life in range(6):
         before = CODE.format(CLOCKS[clock]) if life % 2 else ""
         process = training(before=before)
-        resumed = told(process.stdout.readline(), "resumed")
+        resumed = told("".join(process.stdout.readline() for _ in range(2)), "resumed")
         assert resumed >= committed
         said = [process.stdout.readline() for _ in range(chance.randrange(5))]
         time.sleep(chance.uniform(0, 0.1))
