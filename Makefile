@@ -10,7 +10,8 @@ LONG := live kills browser interop faults frameworks docker
 # Tests of a group that run at the same time; the others need the machine for themselves.
 AT_ONCE_live := -n 2 --dist loadgroup
 AT_ONCE_kills := -n 4
-AT_ONCE_faults := -n 3
+AT_ONCE_interop := -n 2
+AT_ONCE_faults := -n 4
 AT_ONCE_frameworks := -n 2
 
 .DEFAULT_GOAL := help
