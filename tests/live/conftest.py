@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     root = tmp_path_factory.mktemp("live")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        (root.parent.parent / "one live Airflow").mkdir()  # there if another process has one: the groups did not hold
     place = Place(root, Path(__file__).parent / "dags")
     try:
         with place.airflow(print, ENV) as airflow:
