@@ -48,19 +48,12 @@ def _files(store: Store, checkpoint: CheckpointInfo) -> Sequence[File]:
     """As the manifest says; those of Orbax, which has none, as they are listed and without a digest."""
     try:
         if checkpoint.kind != KINETIC:
-            return _listed(store, checkpoint)
+            return manifests.listed(StoreVault(store), checkpoint.uri)
         data = store.read(f"{checkpoint.uri}/{manifests.NAME}")
         listed = manifests.decode(data)
     except (ObjectMissing, ValueError) as error:
         raise _corrupt(checkpoint, f"what it consists of cannot be told ({error})") from error
     return [*listed, File(manifests.NAME, len(data), digests.of_bytes(data), edge="", version="")]
-
-
-def _listed(store: Store, checkpoint: CheckpointInfo) -> Sequence[File]:
-    """:raises ValueError: a name would lead out of the folder that is made."""
-    entries = list(StoreVault(store).tree(checkpoint.uri))
-    manifests.check([entry.name for entry in entries])
-    return [File(entry.name, entry.size, digest="", edge="", version="") for entry in entries]
 
 
 def _fetched(store: Store, checkpoint: CheckpointInfo, files: Sequence[File], folder: Path) -> Path:

@@ -253,6 +253,20 @@ def test_a_step_of_orbax_is_copied_as_it_is_listed(place: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("place", ["gs"], indirect=True)
+def test_objects_that_stand_for_folders_are_left_out_of_a_copy(place: Any, tmp_path: Path) -> None:
+    """Google's console makes some, and programs that work on a bucket as on a disk."""
+    with place.begin():
+        for name in ("", "state/", "commit_success.txt", "state/d"):
+            place.vault.write(f"{place.layout.checkpoints}/7/{name}", b"")
+    found = place.reader().latest()
+    copy_checkpoint(place.store, found, str(tmp_path / "copy"))
+    assert read(tmp_path / "copy") == {"commit_success.txt": b"", "state/d": b""}
+    copy_checkpoint(place.store, found, "gs://tests/elsewhere/seven")
+    names = sorted(info.uri.partition("/seven/")[2] for info in place.store.list("gs://tests/elsewhere/seven/"))
+    assert names == ["commit_success.txt", "state/d"]
+
+
+@pytest.mark.parametrize("place", ["gs"], indirect=True)
 def test_no_name_leads_out_of_a_copy(place: Any, tmp_path: Path) -> None:
     with place.begin():
         for name in ("commit_success.txt", "../../escaped"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from checkpoint_files import IN_CLOUD_STORAGE
+from project import until
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.training import metrics
@@ -155,6 +156,32 @@ def test_a_network_that_stays_away_is_said_once_and_disturbs_nobody(place, gcs, 
     gcs.faults.clear()
     trial.close()
     assert steps(place) == list(range(1, 101))
+
+
+def test_a_store_that_goes_away_again_is_said_again(place, monkeypatch):
+    monkeypatch.setattr(metrics, "EVERY", 0.02)
+    write, away, refused = place.vault.write, threading.Event(), []
+
+    def now_and_then(*arguments, **options):
+        if away.is_set():
+            refused.append(arguments)
+            raise OSError("the store is away")
+        write(*arguments, **options)
+
+    monkeypatch.setattr(place.vault, "write", now_and_then)
+    with place.begin() as trial, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for outage in (1, 2):
+            away.set()
+            refused.clear()
+            trial.log({"loss": 0.5}, step=outage)
+            until(lambda: len(refused) >= 3)
+            away.clear()
+            until(lambda outage=outage: steps(place)[-1:] == [outage])
+            time.sleep(0.1)
+    assert [str(each.message) for each in said] == [
+        "Metrics could not be written and are tried again: the store is away"
+    ] * 2
 
 
 def test_a_store_that_stays_away_costs_neither_memory_nor_open_files(place, folder, monkeypatch):

@@ -32,7 +32,7 @@ class File:
     path: str
     size: int
     digest: str
-    """Of its bytes (``digests``)."""
+    """Of its bytes (``digests``); empty where it is not known."""
     edge: str
     version: str
     """Of its object, so that a copy can be made of exactly this one."""
@@ -68,6 +68,16 @@ def read(storage: Storage, checkpoint: Checkpoint) -> list[File]:
     if checkpoint.manifest_sha256 and hashlib.sha256(data).hexdigest() != checkpoint.manifest_sha256:
         raise ValueError("its manifest has changed")
     return decode(data)
+
+
+def listed(storage: Storage, uri: str) -> list[File]:
+    """Of a folder without a manifest, such as a step of Orbax: what lies there now, without digests.
+
+    :raises ValueError: as :func:`check`.
+    """
+    entries = [entry for entry in storage.tree(uri) if not entry.is_folder]
+    check([entry.name for entry in entries])
+    return [File(entry.name, entry.size, digest="", edge="", version="") for entry in entries]
 
 
 def check(paths: Sequence[str]) -> None:

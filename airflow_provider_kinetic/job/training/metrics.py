@@ -208,6 +208,7 @@ class Metrics:
                 self.flush()
                 if time.monotonic() - self._summarized_at >= SUMMARY_EVERY:
                     self.summarize()
+                self._trouble.over()
             except Exception as error:
                 self._trouble.told(f"Metrics could not be written and are tried again: {error}")
                 due = time.monotonic() + EVERY

@@ -98,11 +98,10 @@ class Restorer:
         """As its manifest says. Orbax's has none: as many files as were seen, and no digests."""
         if checkpoint.kind == KINETIC:
             return manifests.read(self._vault, checkpoint)
-        entries = [entry for entry in self._vault.tree(checkpoint.uri) if not entry.is_folder]
-        if len(entries) < max(1, checkpoint.files):
+        files = manifests.listed(self._vault, checkpoint.uri)
+        if len(files) < max(1, checkpoint.files):
             raise ObjectMissing(checkpoint.uri)
-        manifests.check([entry.name for entry in entries])
-        return [File(entry.name, entry.size, digest="", edge="", version="") for entry in entries]
+        return files
 
     def _first(
         self, candidates: Iterable[Checkpoint], folder: Path, strict: bool, select: Select | None, early: Early
