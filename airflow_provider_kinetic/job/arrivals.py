@@ -28,7 +28,10 @@ def part_of(total: int) -> int:
 
 
 class Arrival:
-    """One file on its way to ``path``; its parts are fetched by any threads in any order, each once."""
+    """One file on its way to ``path``; its parts are fetched by any threads in any order, each once.
+
+    :param part: bytes of each but the last: whole blocks, so that their digests make that of the file.
+    """
 
     def __init__(self, vault: Vault, uri: str, file: File, path: Path, part: int) -> None:
         self._vault = vault

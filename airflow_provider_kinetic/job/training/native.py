@@ -14,9 +14,10 @@ from typing import Any
 
 from airflow_provider_kinetic.job.layout import TrialLayout
 from airflow_provider_kinetic.job.storage import Entry, ObjectMissing, Storage
+from airflow_provider_kinetic.job.training import steps
 from airflow_provider_kinetic.job.training.checkpoints import ORBAX, Checkpoint, in_parallel
 from airflow_provider_kinetic.job.training.numbers import as_json
-from airflow_provider_kinetic.job.training.steps import DESCRIPTION, MARKER, steps_among
+from airflow_provider_kinetic.job.training.steps import DESCRIPTION, MARKER
 from airflow_provider_kinetic.job.vaults import below
 
 METRICS = "metrics/metrics"
@@ -33,22 +34,13 @@ class NativeSteps:
 
     def all(self) -> list[Checkpoint]:
         """The committed ones, lowest step first."""
+        entries = steps.files(self._storage, self._layout)
         files: dict[str, dict[str, Entry]] = {}
-        for folder, entries in zip(self._places, in_parallel(self._files, self._places)):
-            for entry in entries:
-                name, _, rest = entry.name.partition("/")
-                files.setdefault(f"{folder}/{name}", {})[rest] = entry
-        names = (f"{uri}/{rest}" for uri, found in files.items() for rest in found)
-        steps = steps_among(names, self._layout)
-        return in_parallel(lambda step: self._described(step.step, step.uri, files[step.uri]), steps)
-
-    @property
-    def _places(self) -> tuple[str, str]:
-        return self._layout.checkpoints, self._layout.output_dir
-
-    def _files(self, folder: str) -> list[Entry]:
-        found = self._storage.tree(folder, numbered=folder == self._layout.output_dir)
-        return [entry for entry in found if not entry.is_folder]
+        for entry in entries:
+            folder, name, rest = steps.parts(entry.uri, self._layout)
+            files.setdefault(f"{folder}/{name}", {})[rest] = entry
+        committed = steps.steps_among((entry.uri for entry in entries), self._layout)
+        return in_parallel(lambda step: self._described(step.step, step.uri, files[step.uri]), committed)
 
     def _described(self, step: int, uri: str, files: Mapping[str, Entry]) -> Checkpoint:
         last = files.get(MARKER) or max(files.values(), key=lambda entry: entry.updated)

@@ -8,12 +8,12 @@ directory, so the name alone says it (``checkpointing`` 1.2, 3.9). Users may hav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.storage import Storage
+from airflow_provider_kinetic.job.storage import Entry, Storage
 from airflow_provider_kinetic.job.training.checkpoints import in_parallel
 
 MARKER = "commit_success.txt"
@@ -33,12 +33,14 @@ class Checkpoint:
 
 def native_steps(storage: Storage, layout: TrialLayout) -> list[Checkpoint]:
     """The committed steps, lowest first. One round trip."""
-    looks: list[Callable[[], list[str]]] = [
-        lambda: storage.list(f"{layout.checkpoints}/"),
-        lambda: [entry.uri for entry in storage.tree(layout.output_dir, numbered=True)],
-    ]
-    below, here = in_parallel(lambda look: look(), looks)
-    return steps_among([*below, *here], layout)
+    return steps_among((entry.uri for entry in files(storage, layout)), layout)
+
+
+def files(storage: Storage, layout: TrialLayout) -> list[Entry]:
+    """What lies where steps may be."""
+    places = [(layout.checkpoints, False), (layout.output_dir, True)]
+    found = in_parallel(lambda place: list(storage.tree(place[0], numbered=place[1])), places)
+    return [entry for entries in found for entry in entries if not entry.is_folder]
 
 
 def steps_among(uris: Iterable[str], layout: TrialLayout) -> list[Checkpoint]:
