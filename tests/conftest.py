@@ -18,6 +18,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
 
 HOME = Path(tempfile.mkdtemp(prefix="kinetic-tests-"))
 
+LONGEST_ID = 100
+"""Characters of a parameter in the name of a test."""
+
 os.environ.update(
     {
         "AIRFLOW_HOME": str(HOME),
@@ -47,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
     from real_cluster import asked_for
 
     asked_for(config)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long texts and bytes are named by their length: one of megabytes is one in every report, and sent about."""
+    return f"{argname} of {len(val)}" if isinstance(val, (str, bytes)) and len(val) > LONGEST_ID else None
 
 
 def pytest_unconfigure() -> None:

@@ -114,6 +114,11 @@ class Bench:
         output = lambda: (out := self.cluster.tail(handle)) and text in out and out  # noqa: E731
         return until(output, f"{text!r} in the output", self.patience)
 
+    def ready(self, handle: JobHandle) -> None:
+        """It has said so, and the cluster, which hears of a process after it began, that it runs."""
+        self.says(handle, "ready")
+        self.wait(handle, JobState.RUNNING)
+
     def gone(self, handle: JobHandle) -> None:
         found = lambda: self.cluster.status(handle).state is JobState.NOT_FOUND  # noqa: E731
         until(found, f"{handle.k8s_name} gone", self.patience)

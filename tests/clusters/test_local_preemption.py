@@ -27,7 +27,7 @@ def twice(mark, first, then="print('resumed')"):
 @pytest.mark.parametrize("hard", [False, True])
 def test_a_preempted_job_starts_again(bench, tmp_path, hard):
     handle = bench.start(twice(tmp_path / "mark", FOREVER))
-    bench.says(handle, "ready")
+    bench.ready(handle)
     first = bench.cluster.status(handle)
     bench.cluster.preempt(handle.k8s_name, hard=hard)
     status = bench.wait(handle, JobState.SUCCEEDED)
@@ -38,7 +38,7 @@ def test_a_preempted_job_starts_again(bench, tmp_path, hard):
 
 def test_between_two_attempts_it_is_pending(bench, tmp_path):
     handle = bench.start(twice(tmp_path / "mark", FOREVER))
-    bench.says(handle, "ready")
+    bench.ready(handle)
     bench.cluster.preempt(handle.k8s_name)
     status = bench.wait(handle, JobState.PENDING)
     assert (status.reason, status.preemptions) == (Reason.RESTARTING, 1)
@@ -49,10 +49,10 @@ def test_soft_gives_grace_and_hard_gives_none(bench, tmp_path):
     trap = "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(143)))\n"
     handle = bench.start(twice(tmp_path / "mark", trap + FOREVER, trap + FOREVER))
     output = bench_output(bench, handle)
-    bench.says(handle, "ready")
+    bench.ready(handle)
     bench.cluster.preempt(handle.k8s_name, hard=True)
     bench.until(lambda: bench.cluster.status(handle).attempts == 2, "second attempt")
-    bench.says(handle, "ready")
+    bench.ready(handle)
     assert "saved" not in output.read_text()
     bench.cluster.preempt(handle.k8s_name)
     bench.until(lambda: bench.cluster.status(handle).preemptions == 2, "second preemption")
@@ -66,7 +66,7 @@ def bench_output(bench, handle):
 def test_a_process_that_does_not_listen_is_killed_after_its_grace(bench, tmp_path):
     deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
     handle = bench.start(twice(tmp_path / "mark", deaf), stop_grace=0.5)
-    bench.says(handle, "ready")
+    bench.ready(handle)
     start = time.monotonic()
     bench.cluster.preempt(handle.k8s_name)
     bench.until(lambda: bench.cluster.status(handle).preemptions == 1, "preemption")
@@ -77,7 +77,7 @@ def test_a_process_that_does_not_listen_is_killed_after_its_grace(bench, tmp_pat
 def test_hard_ends_a_grace_that_has_begun(bench, tmp_path):
     deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
     handle = bench.start(twice(tmp_path / "mark", deaf), stop_grace=60.0)
-    bench.says(handle, "ready")
+    bench.ready(handle)
     bench.cluster.preempt(handle.k8s_name)
     time.sleep(0.2)
     bench.cluster.preempt(handle.k8s_name, hard=True)
@@ -93,7 +93,7 @@ def test_hard_ends_a_grace_that_has_begun(bench, tmp_path):
 )
 def test_the_process_may_have_the_last_word(bench, code, state, reason):
     handle = bench.start(f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit({code}))\n" + FOREVER)
-    bench.says(handle, "ready")
+    bench.ready(handle)
     bench.cluster.preempt(handle.k8s_name)
     status = bench.wait(handle, state)
     assert (status.reason, status.exit_code, status.attempts) == (reason, code, 1)
@@ -112,7 +112,7 @@ def test_every_attempt_has_an_empty_place_of_its_own(bench, tmp_path):
 
 def test_the_deadline_counts_over_all_attempts(bench):
     handle = bench.start(FOREVER, active_deadline=2.0)
-    bench.says(handle, "ready")
+    bench.ready(handle)
     bench.cluster.preempt(handle.k8s_name)
     status = bench.wait(handle, JobState.FAILED)
     assert (status.reason, status.preemptions) == (Reason.DEADLINE, 1)
@@ -121,7 +121,7 @@ def test_the_deadline_counts_over_all_attempts(bench):
 
 def test_deletion_between_two_attempts_is_final(bench, tmp_path):
     handle = bench.start(twice(tmp_path / "mark", FOREVER))
-    bench.says(handle, "ready")
+    bench.ready(handle)
     bench.cluster.preempt(handle.k8s_name)
     bench.wait(handle, JobState.PENDING)
     assert bench.cluster.delete(handle, wait=5)
@@ -138,7 +138,7 @@ def test_only_what_runs_can_be_preempted(bench):
 
 def test_the_command_line_preempts(bench, root, tmp_path):
     handle = bench.start(twice(tmp_path / "mark", FOREVER))
-    bench.says(handle, "ready")
+    bench.ready(handle)
     module = "airflow_provider_kinetic.clusters.local"
     command = [sys.executable, "-m", module, "preempt", "--root", str(root), "--name", handle.k8s_name]
     subprocess.run(command, check=True)

@@ -148,14 +148,10 @@ def test_an_output_directory_that_cannot_be_written_is_named(job):
 
 def test_on_an_object_store_only_the_marker_commits_a_step():
     class Bucket(FileStorage):
-        def list(self, prefix):
-            return [
-                f"{prefix}{name}" for name in ("5/commit_success.txt", "9/default/d", "20/default/commit_success.txt")
-            ]
-
         def tree(self, folder, *, numbered):
-            assert numbered
-            return [Entry(f"{folder}/{name}", name) for name in ("4/commit_success.txt", "30/default/d", "40")]
+            beside = "4/commit_success.txt", "30/default/d", "40"
+            below = "5/commit_success.txt", "9/default/d", "20/default/commit_success.txt"
+            return [Entry(f"{folder}/{name}", name) for name in (beside if numbered else below)]
 
     found = newest_step(Bucket(), TrialLayout("gs://bucket/out"))
     assert found is not None
