@@ -14,6 +14,9 @@ AT_ONCE_interop := -n 2
 AT_ONCE_faults := -n 4
 AT_ONCE_frameworks := -n 2
 
+# Without its caches every process compiles Airflow anew, and the tests start thousands.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-all $(LONG:%=test-%) lint bench constraints clean
 .NOTPARALLEL:

@@ -57,6 +57,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return f"{argname} of {len(val)}" if isinstance(val, (str, bytes)) and len(val) > LONGEST_ID else None
 
 
+def pytest_collection_finish() -> None:
+    """From here on modules are those that tests write, some twice in a second: Python's cache takes them for one."""
+    sys.dont_write_bytecode = True
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 
