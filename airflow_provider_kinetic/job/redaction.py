@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 
@@ -44,9 +45,19 @@ def is_number(value: str) -> bool:
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """``text`` without the values of secret variables, also of those that only their names tell."""
     told = (value for name, value in environ.items() if looks_secret(name) and not is_number(value))
-    for value in _hidden([*named_values(environ), *told]):
-        text = text.replace(value, MASK)
-    return text
+    return str(masked(text, _hidden([*named_values(environ), *told])))
+
+
+def masked(value: Any, hidden: Iterable[str]) -> Any:
+    """JSON whose texts are without what is hidden; the names of its members stay."""
+    if isinstance(value, dict):
+        return {name: masked(each, hidden) for name, each in value.items()}
+    if isinstance(value, list):
+        return [masked(each, hidden) for each in value]
+    if isinstance(value, str):
+        for text in hidden:
+            value = value.replace(text, MASK)
+    return value
 
 
 def _hidden(values: Iterable[str]) -> list[str]:

@@ -126,15 +126,19 @@ def test_the_deprecated_form(core_v2):
     assert core_v2._context._trial.dir.endswith(f"{FOLDER}/e/t")
 
 
-def test_what_is_written_down_holds_no_secret(core_v2, tmp_path):
+def test_what_is_written_down_holds_no_secret(core_v2, tmp_path, monkeypatch):
+    monkeypatch.setenv("KINETIC_MASKED", "DATABASE")
+    monkeypatch.setenv("DATABASE", "postgres://me:pw@host")
     hparams = {"lr": 0.1, "api_key": "hunter2", "nested": {"hub_token": "hunter2", "tokens": 5}, "odd": object()}
     ids = {"external_experiment_id": "e", "external_trial_id": "t"}
     core_v2.init(config=core_v2.Config(**ids, hparams=hparams))
+    core_v2.train.set_metadata({"rows": "of postgres://me:pw@host"})
     assert core_v2.info.trial.hparams == hparams
     text = (tmp_path / FOLDER / "e/t/.kinetic/core_v2.json").read_text()
     assert "hunter2" not in text
     written = json.loads(text)["config"]["hparams"]
     assert written == {"lr": 0.1, "api_key": "***", "nested": {"hub_token": "***", "tokens": 5}, "odd": "object"}
+    assert json.loads(text)["metadata"] == {"rows": "of ***"}
 
 
 def test_processes_must_know_where_they_meet(core_v2):

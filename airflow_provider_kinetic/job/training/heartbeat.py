@@ -8,6 +8,7 @@ was cut off learns it here, also when it never saves. Training never waits for a
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
+from airflow_provider_kinetic.job.redaction import masked, named_values
 from airflow_provider_kinetic.job.training.trouble import Trouble
 from airflow_provider_kinetic.job.vaults import Vault
 
@@ -60,7 +62,7 @@ class Heartbeat:
 
     def status(self, text: str) -> None:
         """What is being done, such as ``"warming up"``; others see it within half a minute."""
-        self._said["status"] = str(text)[:LONGEST]
+        self._said["status"] = masked(str(text), named_values(os.environ))[:LONGEST]
         self._unsaid = True
 
     def said(self) -> object:
