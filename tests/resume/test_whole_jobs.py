@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from installation import TaskKey
@@ -174,7 +175,7 @@ def f():
         time.sleep(0.05)
         with t.save(t.attempt * 1000 + step):
             pass
-        if t.attempt == 2 and Path("{gate}", "open").exists():
+        if t.attempt > 1 and Path("{gate}", "open").exists():
             return t.attempt
 
 with DAG("shop", schedule=None) as dag:
@@ -200,9 +201,11 @@ def test_of_two_tasks_that_name_one_trial_the_older_is_told_who_has_taken_it(sho
     one, other = shop.calls
     assert any(f"has not ended. If job {one} (dag shop, task one, run run_1) still runs" in line for line in log)
     assert type(first.error) is JobPreempted
-    assert f"attempt 2 (job {other}, dag shop, task other, run run_1) has begun" in str(first.error)
+    taken = re.search(rf"attempt (\d+) \(job {other}, dag shop, task other, run run_1\) has begun", str(first.error))
+    assert taken
     assert "a `trial` each" in str(first.error)
-    assert (second.state, second.value) == ("success", 2)
+    assert second.state == "success"
+    assert second.value >= int(taken[1]) >= 2  # a start that sees another commit takes another number
     steps = [found.step for found in TrialReader(shop.ports.store, second.xcoms["output_dir"]).checkpoints()]
     assert max(steps) > 2000
 
