@@ -12,11 +12,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httpx
 
@@ -188,9 +188,10 @@ class Feed:
                     self._version = self._version if response.status_code == httpx.codes.TOO_MANY_REQUESTS else ""
                 self._answered(response, "watch")
                 self._heard()
-                async for line in lines(response):
-                    sign.heard()
-                    self._event(self._reader.event(line))
+                async with aclosing(lines(response)) as told:
+                    async for line in told:
+                        sign.heard()
+                        self._event(self._reader.event(line))
             finally:
                 await response.aclose()
         self._works()
@@ -308,15 +309,16 @@ async def alive(silence: float) -> AsyncIterator[_Sign]:
         sign.alarm.cancel()
 
 
-async def lines(response: httpx.Response) -> AsyncIterator[bytes]:
+async def lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """Whole lines as they come. Only LF ends one: texts of pods may hold what Unicode calls a line break."""
     rest = b""
     turn = time.monotonic()
-    async for chunk in response.aiter_raw():
-        *ended, rest = (rest + chunk).split(b"\n")
-        for line in ended:
-            if line.strip():
-                yield line
-        if time.monotonic() - turn > TURN:  # a flood of changes lets others have their turn
-            await asyncio.sleep(0)
-            turn = time.monotonic()
+    async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_raw())) as chunks:
+        async for chunk in chunks:
+            *ended, rest = (rest + chunk).split(b"\n")
+            for line in ended:
+                if line.strip():
+                    yield line
+            if time.monotonic() - turn > TURN:  # a flood of changes lets others have their turn
+                await asyncio.sleep(0)
+                turn = time.monotonic()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
+
 from airflow_provider_kinetic.clusters.access import Access
 from airflow_provider_kinetic.clusters.clients import async_client
+from airflow_provider_kinetic.clusters.watch_stream import lines
 
 
 def test_a_connection_whose_handshake_is_cancelled_is_closed():
@@ -30,5 +33,35 @@ def test_a_connection_whose_handshake_is_cancelled_is_closed():
             asking.cancel()
             await asyncio.wait([asking])
             await asyncio.wait_for(ended.wait(), 10)
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_is_left_between_two_chunks_is_closed_by_whoever_read_it(monkeypatch):
+    """Left to the garbage collector it would be closed by a task of its own, some time later."""
+    monkeypatch.setattr("airflow_provider_kinetic.clusters.watch_stream.TURN", -1.0)  # a pause after each chunk
+    closed_by: list[asyncio.Task[object] | None] = []
+
+    class Flood(httpx.Response):
+        async def aiter_raw(self, *_):
+            try:
+                while True:
+                    yield b"one\n"
+            finally:
+                closed_by.append(asyncio.current_task())
+
+    async def scenario():
+        begun = asyncio.Event()
+
+        async def read():
+            async for _ in lines(Flood(200)):
+                begun.set()
+
+        reading = asyncio.create_task(read())
+        await begun.wait()
+        reading.cancel()
+        await asyncio.wait([reading])
+        assert reading.cancelled()
+        assert closed_by == [reading]
 
     asyncio.run(scenario())
