@@ -24,8 +24,7 @@ from airflow_provider_kinetic.model.status import JobState, JobStatus
 IMAGE = "idle"
 """A container without a process: it runs until the test ends it."""
 PATIENCE = 20.0
-TURNS = 10
-"""Of the event loop."""
+TURNS = 100
 TIMING = Timing(
     page=7,
     watch=60.0,
@@ -126,15 +125,17 @@ async def until(condition: Callable[[], object]) -> None:
 def complete(scenario: Coroutine[Any, Any, Any]) -> Any:
     """Run it to its end; nothing may be left: no task, no connection (warnings of unclosed ones are errors).
 
-    httpx leaves the generators inside a stream to the garbage collector, and the loop then closes each in a task: these
-    need a few turns.
+    httpx leaves the generators inside a stream to the garbage collector, and the loop then closes each in a task, one
+    after the other: these have a second.
     """
 
     async def alone() -> Any:
         result = await asyncio.wait_for(scenario, 60)
         for _ in range(TURNS):
-            await asyncio.sleep(0)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                break
+            await asyncio.sleep(0.01)
         assert not left, left
         return result
 
