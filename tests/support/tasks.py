@@ -54,6 +54,8 @@ class TaskResult:
 
     @property
     def value(self) -> Any:
+        """What the task returned. One that failed returned nothing, and says here what it failed of."""
+        assert self.error is None, "\n".join([f"{type(self.error).__name__}: {self.error}", *self.log[-50:]])
         return self.xcoms.get("return_value")
 
 
