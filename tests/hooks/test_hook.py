@@ -12,6 +12,7 @@ import pytest
 from gcs_server import GcsServer
 from google_apis import CLUSTER, PROJECT, ZONE, GoogleApis
 from kube import Image, KubeServer
+from project import until
 
 from airflow_provider_kinetic.hooks.kinetic import KineticHook
 from airflow_provider_kinetic.model.data import Data
@@ -97,7 +98,7 @@ def test_from_submit_to_clean_up(hook: KineticHook, gcs: GcsServer) -> None:
 
     reached.cleanup(handle, by="a test")
 
-    assert reached.list() == []
+    until(lambda: not reached.list())  # the cluster removes a Job after its pods
     assert not any(name.startswith(handle.job_id) for name in gcs.buckets[BUCKET].names())
     again = KineticHook()
     assert again.attach(handle.job_id) == handle
