@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,6 @@ def hook(
         place = {"project": PROJECT, "zone": ZONE, "cluster": CLUSTER, "bucket": BUCKET}
         connect("kinetic_default", "kinetic", platform="gke", **place)
         yield KineticHook()
-
-
-def until(condition: Callable[[], Any], patience: float = 30.0) -> None:
-    end = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < end, "still not so"
-        time.sleep(0.05)
 
 
 def finished(hook: KineticHook, handle: JobHandle) -> None:

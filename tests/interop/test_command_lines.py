@@ -86,11 +86,11 @@ class TestOurs:
         job_id = over(upstream.submit("count"))
         assert json.loads(kinetic("jobs", "result", job_id)) == {"sum": 3, "of": [1, 2]}
         kinetic("jobs", "cleanup", job_id, "--no-artifacts")
-        assert upstream.handle(job_id, "status") == "NOT_FOUND"
+        until(lambda: upstream.handle(job_id, "status") == "NOT_FOUND")
         kinetic("jobs", "cleanup", job_id)
         assert cloud.objects(BUCKET, f"{job_id}/") == []
 
     def test_cancels_it(self, upstream: Upstream, shop: CloudShop, kinetic: CommandLine) -> None:
         job_id = upstream.submit("wait", str(shop.folder / "open"))
         kinetic("jobs", "cancel", job_id)
-        assert upstream.handle(job_id, "status") == "NOT_FOUND"
+        until(lambda: upstream.handle(job_id, "status") == "NOT_FOUND")

@@ -46,7 +46,7 @@ def test_from_attach_to_clean_up(upstream: Upstream, cloud: Cloud, shop: CloudSh
     reaches(hook, handle, JobState.SUCCEEDED)
     assert hook.result(handle) == {"sum": 3, "of": [1, 2]}
     hook.cleanup(handle, by="test")
-    assert handle.k8s_name not in groups(cloud)
+    until(lambda: handle.k8s_name not in groups(cloud), PATIENCE)
     assert cloud.objects(BUCKET, f"{handle.job_id}/") == []
 
 

@@ -56,7 +56,7 @@ class TestStatus:
         shop.open_gate()
         until(lambda: hook.status(handle).state is JobState.SUCCEEDED, PATIENCE)
         hook.cleanup(handle, by="test", halves=Halves(artifacts=False))
-        assert hook.status(handle).state is JobState.NOT_FOUND
+        until(lambda: hook.status(handle).state is JobState.NOT_FOUND, PATIENCE)
 
 
 class TestList:
