@@ -188,8 +188,8 @@ class Feed:
                     self._version = self._version if response.status_code == httpx.codes.TOO_MANY_REQUESTS else ""
                 self._answered(response, "watch")
                 self._heard()
-                async with aclosing(lines(response)) as told:
-                    async for line in told:
+                async with aclosing(lines(response)) as incoming:
+                    async for line in incoming:
                         sign.heard()
                         self._event(self._reader.event(line))
             finally:

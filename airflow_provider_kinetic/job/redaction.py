@@ -45,15 +45,19 @@ def is_number(value: str) -> bool:
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """``text`` without the values of secret variables, also of those that only their names tell."""
     told = (value for name, value in environ.items() if looks_secret(name) and not is_number(value))
-    return str(masked(text, _hidden([*named_values(environ), *told])))
+    return str(_without(_hidden([*named_values(environ), *told]), text))
 
 
-def masked(value: Any, hidden: Iterable[str]) -> Any:
-    """JSON whose texts are without what is hidden; the names of its members stay."""
+def masked(value: Any, environ: Mapping[str, str]) -> Any:
+    """JSON whose texts are without what the task calls secret; the names of its members stay."""
+    return _without(named_values(environ), value)
+
+
+def _without(hidden: Iterable[str], value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: masked(each, hidden) for name, each in value.items()}
+        return {name: _without(hidden, each) for name, each in value.items()}
     if isinstance(value, list):
-        return [masked(each, hidden) for each in value]
+        return [_without(hidden, each) for each in value]
     if isinstance(value, str):
         for text in hidden:
             value = value.replace(text, MASK)

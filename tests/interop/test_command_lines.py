@@ -93,4 +93,4 @@ class TestOurs:
     def test_cancels_it(self, upstream: Upstream, shop: CloudShop, kinetic: CommandLine) -> None:
         job_id = upstream.submit("wait", str(shop.folder / "open"))
         kinetic("jobs", "cancel", job_id)
-        until(lambda: upstream.handle(job_id, "status") == "NOT_FOUND")
+        assert upstream.handle(job_id, "status") == "NOT_FOUND"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from airflow_provider_kinetic.model.status import JobState, JobStatus
 IMAGE = "idle"
 """A container without a process: it runs until the test ends it."""
 PATIENCE = 20.0
-TURNS = 100
 TIMING = Timing(
     page=7,
     watch=60.0,
@@ -125,18 +125,18 @@ async def until(condition: Callable[[], object]) -> None:
 def complete(scenario: Coroutine[Any, Any, Any]) -> Any:
     """Run it to its end; nothing may be left: no task, no connection (warnings of unclosed ones are errors).
 
-    httpx leaves the generators inside a stream to the garbage collector, and the loop then closes each in a task, one
-    after the other: these have a second.
+    Only what closes a generator, which is no coroutine, may need a moment: httpx leaves those inside a stream to the
+    garbage collector, and the loop closes each in a task, one after the other.
     """
+
+    def others() -> set[asyncio.Task[Any]]:
+        return asyncio.all_tasks() - {asyncio.current_task()}
 
     async def alone() -> Any:
         result = await asyncio.wait_for(scenario, 60)
-        for _ in range(TURNS):
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            if not left:
-                break
-            await asyncio.sleep(0.01)
+        left = {task for task in others() if inspect.iscoroutine(task.get_coro())}
         assert not left, left
+        await until(lambda: not others())
         return result
 
     with collected():

@@ -8,7 +8,7 @@ import httpx
 
 from airflow_provider_kinetic.clusters.access import Access
 from airflow_provider_kinetic.clusters.clients import async_client
-from airflow_provider_kinetic.clusters.watch_stream import lines
+from airflow_provider_kinetic.clusters.watch_stream import TURN, lines
 
 
 def test_a_connection_whose_handshake_is_cancelled_is_closed():
@@ -37,16 +37,16 @@ def test_a_connection_whose_handshake_is_cancelled_is_closed():
     asyncio.run(scenario())
 
 
-def test_a_stream_that_is_left_between_two_chunks_is_closed_by_whoever_read_it(monkeypatch):
+def test_a_stream_that_is_left_between_two_chunks_is_closed_by_whoever_read_it():
     """Left to the garbage collector it would be closed by a task of its own, some time later."""
-    monkeypatch.setattr("airflow_provider_kinetic.clusters.watch_stream.TURN", -1.0)  # a pause after each chunk
     closed_by: list[asyncio.Task[object] | None] = []
 
     class Flood(httpx.Response):
         async def aiter_raw(self, *_):
             try:
-                while True:
-                    yield b"one\n"
+                await asyncio.sleep(2 * TURN)
+                yield b"one\n"  # after which others have their turn
+                raise AssertionError("it was left")
             finally:
                 closed_by.append(asyncio.current_task())
 

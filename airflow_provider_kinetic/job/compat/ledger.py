@@ -11,7 +11,7 @@ from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.compat.advice import warn_once
 from airflow_provider_kinetic.job.compat.config import Config
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.redaction import MASK, looks_secret, masked, named_values
+from airflow_provider_kinetic.job.redaction import MASK, looks_secret, masked
 from airflow_provider_kinetic.job.training.checkpoints import read_record
 from airflow_provider_kinetic.job.training.numbers import as_json
 from airflow_provider_kinetic.job.training.trials import Trial
@@ -54,7 +54,7 @@ class Ledger:
             "config": self._config,
             "metadata": self.metadata,
         }
-        self._vault.write(self._uri, json.dumps(masked(content, named_values(os.environ))).encode())
+        self._vault.write(self._uri, json.dumps(masked(content, os.environ)).encode())
 
 
 def _written(value: Any, name: str = "") -> Any:

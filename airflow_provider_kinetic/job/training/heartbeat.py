@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.redaction import masked, named_values
+from airflow_provider_kinetic.job.redaction import masked
 from airflow_provider_kinetic.job.training.trouble import Trouble
 from airflow_provider_kinetic.job.vaults import Vault
 
@@ -62,7 +62,7 @@ class Heartbeat:
 
     def status(self, text: str) -> None:
         """What is being done, such as ``"warming up"``; others see it within half a minute."""
-        self._said["status"] = masked(str(text), named_values(os.environ))[:LONGEST]
+        self._said["status"] = masked(str(text), os.environ)[:LONGEST]
         self._unsaid = True
 
     def said(self) -> object:

@@ -22,7 +22,7 @@ from typing import Any
 
 from airflow_provider_kinetic.job import protocol
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.redaction import masked, named_values
+from airflow_provider_kinetic.job.redaction import masked
 from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.training.numbers import as_json
 from airflow_provider_kinetic.job.training.series import Row, decode, stream_rows
@@ -232,7 +232,7 @@ def _scalar(name: str, value: Any) -> Any:
     with contextlib.suppress(TypeError, ValueError):  # an array of several, for one
         plain = as_json(value) if not isinstance(value, float) else value
     if isinstance(plain, str):
-        return str(masked(plain, named_values(os.environ)))[:LONGEST]
+        return str(masked(plain, os.environ))[:LONGEST]
     if isinstance(plain, (float, int)):
         return plain
     raise TypeError(f"{name!r} is a {type(value).__name__}: a metric is a number, a bool or a short text")

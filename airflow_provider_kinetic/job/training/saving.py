@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_kinetic.job.layout import TrialLayout
-from airflow_provider_kinetic.job.redaction import masked, named_values
+from airflow_provider_kinetic.job.redaction import masked
 from airflow_provider_kinetic.job.storage import ObjectExists
 from airflow_provider_kinetic.job.training import manifests
 from airflow_provider_kinetic.job.training.attempts import now
@@ -293,7 +293,7 @@ def checked(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises ValueError: it is too long for a record.
     """
-    known: dict[str, Any] = masked(as_json(metadata), named_values(os.environ))
+    known: dict[str, Any] = masked(as_json(metadata), os.environ)
     if len(json.dumps(known)) > MOST_METADATA:
         raise ValueError(f"metadata of a checkpoint has at most {MOST_METADATA} bytes as JSON: put more into a file")
     return known
